@@ -1,0 +1,482 @@
+//! The HTTP surface: the route table, a line a route; request → answer; errors → status.
+//!
+//! A home calls [`Patchbay::admit`] with a request's head: what can be refused is refused before a body is read. Then
+//! it reads the body, at most [`limits::BODY_BYTES`] of it, and calls [`Patchbay::answer`], or [`Admitted::refuse`]
+//! where the body could not be had.
+
+use bytes::Bytes;
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
+use http::request::Parts;
+use http::{HeaderName, Method, Response, StatusCode};
+
+use crate::identity::Authentication;
+use crate::limits;
+use crate::model::{Caller, ConnectionId, Tenant, Timestamp, Workspaces};
+use crate::problem::Problem;
+use crate::registry::Registry;
+use crate::seal::KeyRing;
+use crate::store::Store;
+use crate::wire::Json;
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Seconds after which a refused caller may try again: long enough for a queue of a thousand commits to drain.
+const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("1");
+
+/// What a runtime lends the core.
+pub trait Host {
+    /// The time of day, UTC.
+    fn now(&self) -> Timestamp;
+
+    /// Fills `bytes` with randomness that is fit for keys and nonces.
+    fn fill(&self, bytes: &mut [u8]);
+}
+
+/// How a home runs the core.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Who may call.
+    pub authentication: Authentication,
+    /// Whether workspaces come into being by being named. [`Workspaces::Open`] goes only with authentication off.
+    pub workspaces: Workspaces,
+    /// The home's bound for an answer, in bytes: native 16 MiB, Worker 8 MiB, Lambda 5 MiB.
+    pub answer_bytes: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Operation {
+    Create,
+    Attach,
+    List,
+    Get,
+    GetById,
+    Detach,
+    Delete,
+    CreateWorkspace,
+    ListWorkspaces,
+    Config,
+    Healthy,
+    Ready,
+}
+
+struct Route {
+    path: &'static str,
+    /// How logs and metrics call it.
+    name: &'static str,
+    method: Method,
+    operation: Operation,
+}
+
+const fn post(path: &'static str, name: &'static str, operation: Operation) -> Route {
+    Route {
+        path,
+        name,
+        method: Method::POST,
+        operation,
+    }
+}
+
+const fn get(path: &'static str, name: &'static str, operation: Operation) -> Route {
+    Route {
+        path,
+        name,
+        method: Method::GET,
+        operation,
+    }
+}
+
+static ROUTES: [Route; 12] = [
+    post("/v1/api/connections/get", "connections/get", Operation::Get),
+    post(
+        "/v1/api/connections/get_by_id",
+        "connections/get_by_id",
+        Operation::GetById,
+    ),
+    post("/v1/api/connections/list", "connections/list", Operation::List),
+    post("/v1/api/connections/create", "connections/create", Operation::Create),
+    post(
+        "/v1/api/connections/add_to_workspace",
+        "connections/add_to_workspace",
+        Operation::Attach,
+    ),
+    post(
+        "/v1/api/connections/remove_from_workspace",
+        "connections/remove_from_workspace",
+        Operation::Detach,
+    ),
+    post("/v1/api/connections/delete", "connections/delete", Operation::Delete),
+    post(
+        "/v1/api/workspaces/create",
+        "workspaces/create",
+        Operation::CreateWorkspace,
+    ),
+    post("/v1/api/workspaces/list", "workspaces/list", Operation::ListWorkspaces),
+    get("/v1/api/config", "config", Operation::Config),
+    get("/healthz", "healthz", Operation::Healthy),
+    get("/readyz", "readyz", Operation::Ready),
+];
+/// How logs and metrics call a path that is none of the routes.
+const UNKNOWN: &str = "unknown";
+
+/// Every name that [`LogLine::operation`] can have, for metrics with a fixed set of labels.
+pub fn operations() -> impl Iterator<Item = &'static str> {
+    ROUTES.iter().map(|route| route.name).chain([UNKNOWN])
+}
+
+/// A request whose head is in order: it waits for its body.
+#[derive(Debug, Clone)]
+pub struct Admitted {
+    operation: Operation,
+    /// Nobody on the routes that need no authentication.
+    caller: Option<Caller>,
+    head: Head,
+}
+
+#[derive(Debug, Clone)]
+struct Head {
+    name: &'static str,
+    request_id: HeaderValue,
+}
+
+/// Why a home could not have a request answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The body proved longer than [`limits::BODY_BYTES`]: 413.
+    TooLong,
+    /// The body did not arrive in time: 408.
+    TooSlow,
+    /// The body broke off or was framed wrongly: 400.
+    Broken,
+    /// The home does as much as it can already: 503 with `Retry-After`.
+    Busy,
+    /// The request panicked: 500.
+    Failed,
+}
+
+impl Admitted {
+    /// How logs and metrics call the operation.
+    pub fn operation(&self) -> &'static str {
+        self.head.name
+    }
+
+    /// The request's id: the caller's, or one that was made.
+    pub fn request_id(&self) -> &str {
+        self.head.request_id.to_str().unwrap_or_default()
+    }
+
+    /// Whether it is a `connections/list`, the one operation with a large answer.
+    pub fn is_list(&self) -> bool {
+        self.operation == Operation::List
+    }
+
+    /// Whether the operation takes a body; what comes with others is not read.
+    pub fn has_body(&self) -> bool {
+        !matches!(
+            self.operation,
+            Operation::Config | Operation::Healthy | Operation::Ready
+        )
+    }
+
+    /// The answer where the home could not get so far as [`Patchbay::answer`].
+    pub fn refuse(&self, refusal: Refusal) -> Answer {
+        let problem = match refusal {
+            Refusal::TooLong => body_too_long(),
+            Refusal::TooSlow => Problem::new(StatusCode::REQUEST_TIMEOUT, "The body did not arrive in time."),
+            Refusal::Broken => Problem::bad("The body broke off."),
+            Refusal::Busy => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Too much is under way; try again."),
+            Refusal::Failed => Problem::failed("the request panicked"),
+        };
+        self.head.refuse(self.caller.as_ref(), problem)
+    }
+}
+
+/// A response, and what to log of it.
+#[derive(Debug)]
+pub struct Answer {
+    /// What the caller gets.
+    pub response: Response<Bytes>,
+    /// What the log gets.
+    pub log: LogLine,
+}
+
+/// The part of a request's log line that the core knows. Nothing of a body is in it.
+#[derive(Debug, Clone)]
+pub struct LogLine {
+    /// One of [`operations`].
+    pub operation: &'static str,
+    /// The request's id.
+    pub request_id: String,
+    /// The caller's tenant, where there is a caller.
+    pub tenant: Option<Tenant>,
+    /// Why, where the answer does not say all: a 5xx, a 429, a 401.
+    pub problem: Option<String>,
+}
+
+/// The registry behind its HTTP surface.
+pub struct Patchbay<S, H> {
+    registry: Registry<S, H>,
+}
+
+impl<S: Store, H: Host> Patchbay<S, H> {
+    /// Puts the parts together.
+    pub fn new(store: S, ring: KeyRing, host: H, config: Config) -> Self {
+        Self {
+            registry: Registry {
+                store,
+                ring,
+                host,
+                config,
+            },
+        }
+    }
+
+    /// Judges a request by its head: path, method, declared length, token, content type, in this order.
+    ///
+    /// # Errors
+    /// The answer, where the head is enough to refuse it.
+    pub async fn admit(&self, parts: &Parts) -> Result<Admitted, Answer> {
+        let route = ROUTES.iter().find(|route| route.path == parts.uri.path());
+        let head = Head {
+            name: route.map_or(UNKNOWN, |route| route.name),
+            request_id: request_id(&parts.headers, &self.registry.host),
+        };
+        let Some(route) = route else {
+            return Err(head.refuse(None, Problem::not_found("There is nothing at this path.")));
+        };
+        if parts.method != route.method {
+            let msg = format!("This path serves {} only.", route.method);
+            let mut answer = head.refuse(None, Problem::new(StatusCode::METHOD_NOT_ALLOWED, msg));
+            // The route table's methods are plain ASCII.
+            if let Ok(method) = HeaderValue::from_str(route.method.as_str()) {
+                answer.response.headers_mut().insert(ALLOW, method);
+            }
+            return Err(answer);
+        }
+        let mut admitted = Admitted {
+            operation: route.operation,
+            caller: None,
+            head,
+        };
+        if !admitted.has_body() {
+            return Ok(admitted);
+        }
+        if declared_length(&parts.headers).is_some_and(|length| length > limits::BODY_BYTES as u64) {
+            return Err(admitted.head.refuse(None, body_too_long()));
+        }
+        match self.registry.config.authentication.caller(&parts.headers).await {
+            Ok(caller) => admitted.caller = Some(caller),
+            Err(why) => {
+                let mut problem = Problem::new(StatusCode::UNAUTHORIZED, "A valid bearer token is required.");
+                problem.cause = Some(why.to_string());
+                return Err(admitted.head.refuse(None, problem));
+            }
+        }
+        if !content_type_fits(&parts.headers) {
+            let msg = "`Content-Type` must be application/json.";
+            let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, msg);
+            return Err(admitted.head.refuse(admitted.caller.as_ref(), problem));
+        }
+        Ok(admitted)
+    }
+
+    /// Answers an admitted request, given its body. Cancel-safe: a change is whole or absent.
+    pub async fn answer(&self, admitted: Admitted, body: Bytes) -> Answer {
+        let Admitted {
+            operation,
+            caller,
+            head,
+        } = admitted;
+        if body.len() > limits::BODY_BYTES {
+            return head.refuse(caller.as_ref(), body_too_long());
+        }
+        let outcome = match &caller {
+            Some(caller) => self.call(operation, caller, &body).await,
+            None => self.around(operation).await,
+        };
+        match outcome {
+            Ok(Some(json)) => head.answer(caller.as_ref(), StatusCode::OK, Some(json), None),
+            Ok(None) => head.answer(caller.as_ref(), StatusCode::NO_CONTENT, None, None),
+            Err(problem) => head.refuse(caller.as_ref(), problem),
+        }
+    }
+
+    async fn call(&self, operation: Operation, caller: &Caller, body: &[u8]) -> Result<Option<Json>, Problem> {
+        let registry = &self.registry;
+        match operation {
+            Operation::Create => registry.create(caller, body).await.map(Some),
+            Operation::Attach => registry.attach(caller, body).await.map(Some),
+            Operation::List => registry.list(caller, body).await.map(Some),
+            Operation::Get => registry.get(caller, body).await.map(Some),
+            Operation::GetById => registry.get_by_id(caller, body).await.map(Some),
+            Operation::Detach => registry.detach(caller, body).await.map(|()| None),
+            Operation::Delete => registry.delete(caller, body).await.map(|()| None),
+            Operation::CreateWorkspace => registry.create_workspace(caller, body).await.map(Some),
+            Operation::ListWorkspaces => registry.list_workspaces(caller, body).await.map(Some),
+            Operation::Config | Operation::Healthy | Operation::Ready => self.around(operation).await,
+        }
+    }
+
+    /// The routes without a caller.
+    async fn around(&self, operation: Operation) -> Result<Option<Json>, Problem> {
+        if operation == Operation::Ready {
+            return self.registry.ready().await.map(Some);
+        }
+        let mut json = Json::default();
+        json.literal(if operation == Operation::Healthy {
+            "{\"status\":\"ok\"}"
+        } else {
+            "{}"
+        });
+        Ok(Some(json))
+    }
+}
+
+impl Head {
+    fn refuse(&self, caller: Option<&Caller>, problem: Problem) -> Answer {
+        let id = self.request_id.to_str().unwrap_or_default();
+        let mut json = Json::default();
+        json.literal("{\"msg\":");
+        if problem.status == StatusCode::INTERNAL_SERVER_ERROR {
+            json.text(&format!("The request failed on the server's side; its id is {id}."));
+        } else {
+            json.text(&problem.msg);
+        }
+        json.literal(",\"code\":").plain(problem.status.as_u16()).literal("}");
+        let temporary = problem.is_temporary();
+        let mut answer = self.answer(caller, problem.status, Some(json), problem.cause);
+        let headers = answer.response.headers_mut();
+        if temporary {
+            headers.insert(RETRY_AFTER, RETRY_SECONDS);
+        }
+        if answer.response.status() == StatusCode::UNAUTHORIZED {
+            let challenge = HeaderValue::from_static("Bearer error=\"invalid_token\"");
+            answer.response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        }
+        answer
+    }
+
+    fn answer(
+        &self,
+        caller: Option<&Caller>,
+        status: StatusCode,
+        json: Option<Json>,
+        problem: Option<String>,
+    ) -> Answer {
+        let log = LogLine {
+            operation: self.name,
+            request_id: self.request_id.to_str().unwrap_or_default().to_owned(),
+            tenant: caller.map(|caller| caller.tenant.clone()),
+            problem,
+        };
+        let typed = json.is_some();
+        let mut response = Response::new(json.map(Json::finish).unwrap_or_default());
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        if typed {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(X_REQUEST_ID, self.request_id.clone());
+        Answer { response, log }
+    }
+}
+
+fn body_too_long() -> Problem {
+    let msg = format!("The body must be at most {} bytes.", limits::BODY_BYTES);
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, msg)
+}
+
+/// The caller's `x-request-id` if it is 1 to 128 visible ASCII characters, else a new one.
+fn request_id(headers: &HeaderMap, host: &impl Host) -> HeaderValue {
+    let given = headers
+        .get(X_REQUEST_ID)
+        .filter(|id| (1..=limits::REQUEST_ID).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic));
+    given.cloned().unwrap_or_else(|| {
+        let mut random = [0; 16];
+        host.fill(&mut random);
+        let made = ConnectionId::from_random(random).to_string();
+        HeaderValue::from_str(&made).unwrap_or(HeaderValue::from_static("-"))
+    })
+}
+
+fn declared_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
+}
+
+/// Whether there is no `Content-Type`, or one `application/json` or `application/*+json` with any parameters.
+fn content_type_fits(headers: &HeaderMap) -> bool {
+    let mut types = headers.get_all(CONTENT_TYPE).iter();
+    let Some(first) = types.next() else { return true };
+    if types.next().is_some() {
+        return false;
+    }
+    let Ok(text) = first.to_str() else { return false };
+    let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let Some(subtype) = essence.strip_prefix("application/") else {
+        return false;
+    };
+    subtype == "json" || subtype.strip_suffix("+json").is_some_and(|name| !name.is_empty())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::sync::atomic::{AtomicU8, Ordering};
+
+    use super::*;
+
+    /// Time stands still, and randomness counts.
+    #[derive(Default)]
+    pub(crate) struct FixedHost(AtomicU8);
+
+    impl Host for FixedHost {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_micros(1_684_255_385_170_914)
+        }
+
+        fn fill(&self, bytes: &mut [u8]) {
+            for byte in bytes {
+                *byte = self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    #[test]
+    fn content_types_of_json_are_taken_with_any_parameters() {
+        let fits = |value: &'static str| {
+            content_type_fits(&HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(value))]))
+        };
+        assert!(content_type_fits(&HeaderMap::new()));
+        for taken in [
+            "application/json",
+            "Application/JSON; charset=latin1",
+            "application/ld+json",
+            "application/json;",
+        ] {
+            assert!(fits(taken), "{taken}");
+        }
+        for refused in [
+            "",
+            "text/json",
+            "application/jsonx",
+            "application/+json",
+            "text/plain",
+            "application/x-ndjson",
+        ] {
+            assert!(!fits(refused), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_callers_request_id_is_taken_if_it_is_visible_ascii() {
+        let made = |value: &[u8]| {
+            let headers = HeaderMap::from_iter([(X_REQUEST_ID, HeaderValue::from_bytes(value).unwrap())]);
+            request_id(&headers, &FixedHost::default()).as_bytes() != value
+        };
+        assert!(!made(b"a"));
+        assert!(!made(&[b'~'; 128]));
+        for refused in [&b""[..], &[b'a'; 129], b"a b", "é".as_bytes()] {
+            assert!(made(refused));
+        }
+    }
+}

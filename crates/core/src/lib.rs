@@ -1,0 +1,15 @@
+//! Patchbay's core: the wire contract, the access rules and the sealing, without I/O.
+//!
+//! A home (native server, Lambda, Worker) hands [`api::Patchbay`] a request's head, then its body, and gets a
+//! response back. A [`store::Store`] keeps records. Nothing else differs between the homes.
+
+pub mod access;
+pub mod api;
+pub mod identity;
+pub mod limits;
+pub mod model;
+mod problem;
+mod registry;
+pub mod seal;
+pub mod store;
+mod wire;

@@ -1,0 +1,32 @@
+//! Every limit of size, count and depth, with its reason. The source is the contract unless another is named.
+
+/// Bytes of a request's body: twice the details, so that any escaping of the rest fits.
+pub const BODY_BYTES: usize = 512 * 1024;
+/// Bytes of `details` as sent.
+pub const DETAILS_BYTES: usize = 256 * 1024;
+/// Levels of nesting in a body, its own object being the first.
+pub const JSON_DEPTH: usize = 64;
+/// Bytes of a connection's or a workspace's name.
+pub const NAME_BYTES: usize = 255;
+/// Bytes of a connection's type.
+pub const TYPE_BYTES: usize = 64;
+/// Bytes of a tenant's name.
+pub const TENANT_BYTES: usize = 128;
+/// Bytes of a subject or an e-mail address.
+pub const SUBJECT_BYTES: usize = 255;
+/// The largest workspace id: what a JSON number carries exactly everywhere (2^53 - 1).
+pub const WORKSPACE_ID: u64 = (1 << 53) - 1;
+/// Workspaces that one connection may be attached to.
+pub const WORKSPACES_PER_CONNECTION: usize = 256;
+/// Members that one workspace may have.
+pub const MEMBERS_PER_WORKSPACE: usize = 1_000;
+/// Workspaces that one person may be in.
+pub const WORKSPACES_PER_PERSON: usize = 256;
+/// The largest `limit` of a page.
+pub const PAGE: u16 = 1_000;
+/// The `limit` of a page that is asked for by `cursor` alone.
+pub const DEFAULT_PAGE: u16 = 100;
+/// Workspaces that the 409 of `delete` names before "and N more".
+pub const WORKSPACES_NAMED: usize = 20;
+/// Characters of a caller's `x-request-id`.
+pub const REQUEST_ID: usize = 128;

@@ -1,0 +1,343 @@
+//! The nouns. A value that exists is valid: each is parsed once, at the edge.
+
+use std::fmt;
+
+use serde_json::value::RawValue;
+use time::OffsetDateTime;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use crate::limits;
+
+/// Why a value is not what its field asks for. Completes the sentence "`name` …" and never repeats the value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Invalid(pub(crate) String);
+
+fn text(value: &str, most: usize) -> Result<Box<str>, Invalid> {
+    if value.is_empty() || value.len() > most {
+        return Err(Invalid(format!("must be 1 to {most} bytes of UTF-8")));
+    }
+    if value.chars().any(char::is_control) {
+        return Err(Invalid("must not contain control characters".into()));
+    }
+    if value.starts_with(char::is_whitespace) || value.ends_with(char::is_whitespace) {
+        return Err(Invalid("must not begin or end with white space".into()));
+    }
+    Ok(value.into())
+}
+
+macro_rules! text_type {
+    ($(#[$doc:meta])* $name:ident, $most:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Box<str>);
+
+        impl $name {
+            /// Takes `value` if it keeps the rule of this type.
+            pub fn new(value: &str) -> Result<Self, Invalid> {
+                text(value, $most).map(Self)
+            }
+
+            /// A constant of this crate's own, which keeps the rule.
+            #[allow(dead_code)] // Not every text type has constants.
+            pub(crate) fn fixed(value: &'static str) -> Self {
+                Self(value.into())
+            }
+
+            /// The text as given.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+text_type!(
+    /// The name of a connection or workspace: 1 to 255 bytes of UTF-8, no control characters (Unicode Cc), no
+    /// white space at either end. Compared and ordered by its bytes.
+    Name, limits::NAME_BYTES
+);
+text_type!(
+    /// A connection's type: free text, the rule of names with at most 64 bytes.
+    ConnectionType, limits::TYPE_BYTES
+);
+text_type!(
+    /// A tenant: 1 to 128 bytes. A tenant sees nothing of another.
+    Tenant, limits::TENANT_BYTES
+);
+text_type!(
+    /// Who somebody is within their tenant: 1 to 255 bytes.
+    Subject, limits::SUBJECT_BYTES
+);
+
+macro_rules! uuid_type {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Uuid);
+
+        impl $name {
+            /// A new version 4 UUID out of 16 random bytes.
+            pub fn from_random(bytes: [u8; 16]) -> Self {
+                Self(uuid::Builder::from_random_bytes(bytes).into_uuid())
+            }
+
+            /// Takes any hyphenated UUID, in either case and of any version.
+            pub fn parse(value: &str) -> Result<Self, Invalid> {
+                if value.len() != uuid::fmt::Hyphenated::LENGTH {
+                    return Err(Invalid("must be a hyphenated UUID".into()));
+                }
+                Uuid::try_parse(value).map(Self).map_err(|_| Invalid("must be a hyphenated UUID".into()))
+            }
+
+            /// From the 16 bytes that a store kept.
+            pub fn from_bytes(bytes: [u8; 16]) -> Self {
+                Self(Uuid::from_bytes(bytes))
+            }
+
+            /// The 16 bytes for a store to keep.
+            pub fn as_bytes(&self) -> &[u8; 16] {
+                self.0.as_bytes()
+            }
+        }
+
+        impl fmt::Display for $name {
+            /// Lower case, hyphenated.
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.as_hyphenated().fmt(f)
+            }
+        }
+    };
+}
+
+uuid_type!(
+    /// A connection's id; never reused.
+    ConnectionId
+);
+uuid_type!(
+    /// The id of a connection's attachment to a workspace; a new one each time it is attached.
+    AttachmentId
+);
+
+/// A workspace's id: 1 to 2^53 - 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkspaceId(u64);
+
+impl WorkspaceId {
+    /// Takes a number from 1 to 2^53 - 1.
+    pub fn new(value: u64) -> Result<Self, Invalid> {
+        if (1..=limits::WORKSPACE_ID).contains(&value) {
+            Ok(Self(value))
+        } else {
+            Err(Invalid("must be a positive integer below 2^53".into()))
+        }
+    }
+
+    /// The number.
+    pub fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for WorkspaceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A point in time: microseconds since 1970-01-01T00:00:00Z.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// From microseconds since 1970.
+    pub fn from_micros(micros: i64) -> Self {
+        Self(micros)
+    }
+
+    /// Microseconds since 1970.
+    pub fn as_micros(self) -> i64 {
+        self.0
+    }
+}
+
+impl fmt::Display for Timestamp {
+    /// RFC 3339, UTC, microseconds, `Z`: `2023-05-16T16:43:05.170914Z`. Years beyond 9999 show as 1970.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at =
+            OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        write!(
+            f,
+            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}Z",
+            at.year(),
+            u8::from(at.month()),
+            at.day(),
+            at.hour(),
+            at.minute(),
+            at.second(),
+            at.microsecond()
+        )
+    }
+}
+
+/// A connection's details: the exact bytes of a JSON object, string or null. Secret: wiped when dropped, and not
+/// shown by `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Details(Zeroizing<Vec<u8>>);
+
+impl Details {
+    /// Takes a JSON object, string or null of at most 256 KiB, as it is written.
+    pub fn from_json(json: &RawValue) -> Result<Self, Invalid> {
+        let text = json.get();
+        if !text.starts_with(['{', '"', 'n']) {
+            return Err(Invalid("must be a JSON object, a string or null".into()));
+        }
+        if text.len() > limits::DETAILS_BYTES {
+            return Err(Invalid(format!("must be at most {} bytes", limits::DETAILS_BYTES)));
+        }
+        Ok(Self::new(text.as_bytes().to_vec()))
+    }
+
+    /// What absent details are: null.
+    pub fn null() -> Self {
+        Self::new(b"null".to_vec())
+    }
+
+    /// Takes the bytes of one JSON value, already checked to be one.
+    pub(crate) fn new(json: Vec<u8>) -> Self {
+        Self(Zeroizing::new(json))
+    }
+
+    /// The bytes as sent. Name what happens to them at each call: they are secrets.
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Details {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Details(..)")
+    }
+}
+
+/// The id of a key in the ring: `[a-z0-9-]{1,32}`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyId(Box<str>);
+
+impl KeyId {
+    /// Takes 1 to 32 of `[a-z0-9-]`.
+    pub fn new(value: &str) -> Result<Self, Invalid> {
+        let fits = (1..=32).contains(&value.len())
+            && value
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        if fits {
+            Ok(Self(value.into()))
+        } else {
+            Err(Invalid("must be 1 to 32 of a-z, 0-9 and -".into()))
+        }
+    }
+
+    /// The id as given.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Details as a store keeps them: ciphertext, and which key made it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Sealed {
+    /// The key that opens it.
+    pub key_id: KeyId,
+    /// Format version, nonce and ciphertext; see [`crate::seal`].
+    pub bytes: Vec<u8>,
+}
+
+impl fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sealed({}, {} bytes)", self.key_id, self.bytes.len())
+    }
+}
+
+/// A connection as a store keeps it, apart from its attachments. It does not change once created, its sealing apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Its id.
+    pub id: ConnectionId,
+    /// Its name, unique in the tenant.
+    pub name: Name,
+    /// Its type.
+    pub connection_type: ConnectionType,
+    /// Who created it.
+    pub owner: Subject,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// Its details.
+    pub sealed: Sealed,
+}
+
+/// A workspace that a connection is attached to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attached {
+    /// The workspace.
+    pub workspace: WorkspaceId,
+    /// Its name.
+    pub name: Name,
+}
+
+/// A workspace, apart from its members and connections.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workspace {
+    /// Its id.
+    pub id: WorkspaceId,
+    /// Its name, unique in the tenant.
+    pub name: Name,
+    /// Who created it.
+    pub created_by: Subject,
+    /// When.
+    pub created_at: Timestamp,
+}
+
+/// What a member of a workspace may do there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// May also detach others' connections and change the members.
+    Owner,
+    /// May read and attach.
+    Collaborator,
+}
+
+/// Who is calling, out of a verified token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// Their tenant.
+    pub tenant: Tenant,
+    /// Who they are in it.
+    pub subject: Subject,
+    /// Their verified e-mail address, in ASCII lower case.
+    pub email: Option<Subject>,
+    /// Whether they are an admin of the tenant.
+    pub admin: bool,
+}
+
+/// Whether workspaces come into being by being named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Workspaces {
+    /// Any id may be used; the first attach makes the workspace `workspace-<id>`, without members.
+    Open,
+    /// A workspace that was not created does not exist.
+    Managed,
+}

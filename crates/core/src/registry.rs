@@ -1,0 +1,253 @@
+//! The operations: a parsed body, the store, and sealing around it.
+
+use crate::api::{Config, Host};
+use crate::limits;
+use crate::model::{Attached, AttachmentId, Caller, ConnectionId, Details};
+use crate::problem::Problem;
+use crate::seal::{Draft, KeyRing};
+use crate::store::{
+    Attach, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome, DetachOutcome, ListOutcome, ListQuery,
+    Lookup, Seen, Store, WorkspacesOf,
+};
+use crate::wire::{Fields, Json};
+
+const NO_CONNECTION: &str = "There is no such connection.";
+const NO_WORKSPACE: &str = "There is no such workspace.";
+const NOT_ATTACHED: &str = "The connection is not in this workspace.";
+/// Bytes of a list's answer beside its rows: brackets and the cursor.
+const LIST_FRAME: usize = 1024;
+
+/// Everything that an operation works with.
+pub(crate) struct Registry<S, H> {
+    pub(crate) store: S,
+    pub(crate) ring: KeyRing,
+    pub(crate) host: H,
+    pub(crate) config: Config,
+}
+
+impl<S: Store, H: Host> Registry<S, H> {
+    fn random(&self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        self.host.fill(&mut bytes);
+        bytes
+    }
+
+    /// `connections/create`.
+    pub(crate) async fn create(&self, caller: &Caller, body: &[u8]) -> Result<Json, Problem> {
+        let fields = Fields::parse(body, &["name", "type", "details"])?;
+        let draft = Draft {
+            id: ConnectionId::from_random(self.random()),
+            name: fields.name("name")?,
+            connection_type: fields.connection_type("type")?,
+            owner: caller.subject.clone(),
+            created_at: self.host.now(),
+        };
+        let id = draft.id;
+        let record = self
+            .ring
+            .seal(&self.host, &caller.tenant, draft, &fields.details("details")?);
+        match self.store.create(caller, record).await? {
+            CreateOutcome::Created => Ok(id_answer(id)),
+            CreateOutcome::NameTaken => Err(Problem::conflict("`name` is taken by another connection.")),
+        }
+    }
+
+    /// `connections/get`.
+    pub(crate) async fn get(&self, caller: &Caller, body: &[u8]) -> Result<Json, Problem> {
+        let name = Fields::parse(body, &["name"])?.name("name")?;
+        self.look_up(caller, Lookup::Name(name)).await
+    }
+
+    /// `connections/get_by_id`.
+    pub(crate) async fn get_by_id(&self, caller: &Caller, body: &[u8]) -> Result<Json, Problem> {
+        let id = Fields::parse(body, &["id"])?.connection_id("id")?;
+        self.look_up(caller, Lookup::Id(id)).await
+    }
+
+    async fn look_up(&self, caller: &Caller, lookup: Lookup) -> Result<Json, Problem> {
+        let seen = self
+            .store
+            .get(caller, lookup)
+            .await?
+            .ok_or(Problem::not_found(NO_CONNECTION))?;
+        let details = self.open(caller, &seen)?;
+        let mut json = Json::with_capacity(crate::store::row_bytes(&seen));
+        json.connection(&seen, &details);
+        Ok(json)
+    }
+
+    fn open(&self, caller: &Caller, seen: &Seen) -> Result<Details, Problem> {
+        let opened = self.ring.open(&caller.tenant, &seen.record);
+        opened.map_err(|error| Problem::failed(format!("connection {}: {error}", seen.record.id)))
+    }
+
+    /// `connections/list`.
+    pub(crate) async fn list(&self, caller: &Caller, body: &[u8]) -> Result<Json, Problem> {
+        let fields = Fields::parse(body, &["workspace_id", "limit", "cursor"])?;
+        let workspace = fields.workspace_id("workspace_id")?;
+        let limit = fields.limit("limit")?;
+        let cursor = fields.any_text("cursor")?;
+        let after = cursor
+            .map(|cursor| {
+                let refused = "`cursor` must be a `next_cursor` of this list, for this caller and `workspace_id`.";
+                self.ring
+                    .open_cursor(caller, workspace, &cursor)
+                    .ok_or(Problem::bad(refused))
+            })
+            .transpose()?;
+        let limit = limit.or(after.as_ref().map(|_| limits::DEFAULT_PAGE));
+        let query = ListQuery {
+            workspace,
+            workspaces: self.config.workspaces,
+            after,
+            limit,
+            most_bytes: self.config.answer_bytes.saturating_sub(LIST_FRAME),
+        };
+        let ListOutcome::Page { rows, more } = self.store.list(caller, query).await? else {
+            return Err(Problem::not_found(NO_WORKSPACE));
+        };
+        if more && limit.is_none() {
+            let msg = "The list is too long for one answer: use `limit` and `cursor`.";
+            return Err(Problem::new(http::StatusCode::PAYLOAD_TOO_LARGE, msg));
+        }
+
+        let mut json = Json::with_capacity(rows.iter().map(crate::store::row_bytes).sum::<usize>() + LIST_FRAME);
+        json.literal("{\"connections\":[");
+        let mut failed = None;
+        json.each(&rows, |json, seen| match self.open(caller, seen) {
+            Ok(details) => _ = json.connection(seen, &details),
+            Err(problem) => failed = Some(problem),
+        });
+        if let Some(problem) = failed {
+            return Err(problem);
+        }
+        json.literal("]");
+        if let Some(last) = rows.last().filter(|_| more) {
+            let cursor = self.ring.cursor(&self.host, caller, workspace, &last.record.name);
+            json.literal(",\"next_cursor\":").text(&cursor);
+        }
+        json.literal("}");
+        Ok(json)
+    }
+
+    /// `connections/add_to_workspace`.
+    pub(crate) async fn attach(&self, caller: &Caller, body: &[u8]) -> Result<Json, Problem> {
+        let fields = Fields::parse(body, &["workspace_id", "connection_id"])?;
+        let attach = Attach {
+            workspace: fields.required_workspace_id("workspace_id")?,
+            connection: fields.connection_id("connection_id")?,
+            workspaces: self.config.workspaces,
+            id: AttachmentId::from_random(self.random()),
+            now: self.host.now(),
+        };
+        match self.store.attach(caller, attach).await? {
+            AttachOutcome::Attached(id) => Ok(id_answer(id)),
+            AttachOutcome::NoConnection => Err(Problem::not_found(NO_CONNECTION)),
+            AttachOutcome::NoWorkspace => Err(Problem::not_found(NO_WORKSPACE)),
+            AttachOutcome::Forbidden => Err(Problem::forbidden(
+                "Only the connection's owner, as a member of the workspace, may add it.",
+            )),
+            AttachOutcome::TooMany => Err(Problem::conflict(format!(
+                "The connection is in {} workspaces already, the most there can be.",
+                limits::WORKSPACES_PER_CONNECTION
+            ))),
+        }
+    }
+
+    /// `connections/remove_from_workspace`.
+    pub(crate) async fn detach(&self, caller: &Caller, body: &[u8]) -> Result<(), Problem> {
+        let fields = Fields::parse(body, &["workspace_id", "connection_id"])?;
+        let workspace = fields.required_workspace_id("workspace_id")?;
+        let connection = fields.connection_id("connection_id")?;
+        match self.store.detach(caller, connection, workspace).await? {
+            DetachOutcome::Detached => Ok(()),
+            DetachOutcome::NotAttached => Err(Problem::not_found(NOT_ATTACHED)),
+            DetachOutcome::Forbidden => Err(Problem::forbidden(
+                "Only the connection's owner or an OWNER of the workspace may remove it.",
+            )),
+        }
+    }
+
+    /// `connections/delete`.
+    pub(crate) async fn delete(&self, caller: &Caller, body: &[u8]) -> Result<(), Problem> {
+        let name = Fields::parse(body, &["name"])?.name("name")?;
+        match self.store.delete(caller, name).await? {
+            DeleteOutcome::Deleted(_) => Ok(()),
+            DeleteOutcome::NotFound => Err(Problem::not_found(NO_CONNECTION)),
+            DeleteOutcome::Forbidden => Err(Problem::forbidden("Only the connection's owner may delete it.")),
+            DeleteOutcome::Attached(to) => Err(Problem::conflict(still_attached(&to))),
+        }
+    }
+
+    /// `workspaces/create`.
+    pub(crate) async fn create_workspace(&self, caller: &Caller, body: &[u8]) -> Result<Json, Problem> {
+        let name = Fields::parse(body, &["workspace_name"])?.name("workspace_name")?;
+        let digits = name.as_str().strip_prefix("workspace-").unwrap_or_default();
+        if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(Problem::bad(
+                "`workspace_name` must not be of the form `workspace-<digits>`.",
+            ));
+        }
+        match self.store.create_workspace(caller, name, self.host.now()).await? {
+            CreateWorkspaceOutcome::Created(id) => {
+                let mut json = Json::default();
+                json.literal("{\"workspace_id\":").plain(id).literal("}");
+                Ok(json)
+            }
+            CreateWorkspaceOutcome::NameTaken => {
+                Err(Problem::conflict("`workspace_name` is taken by another workspace."))
+            }
+            CreateWorkspaceOutcome::TooMany => Err(Problem::conflict(format!(
+                "You are in {} workspaces already, the most there can be.",
+                limits::WORKSPACES_PER_PERSON
+            ))),
+        }
+    }
+
+    /// `workspaces/list`.
+    pub(crate) async fn list_workspaces(&self, caller: &Caller, body: &[u8]) -> Result<Json, Problem> {
+        let of = match Fields::parse(body, &["user_id"])?.subject("user_id")? {
+            None if caller.admin => WorkspacesOf::Everybody,
+            None => WorkspacesOf::Caller,
+            Some(person) if person == caller.subject => WorkspacesOf::Caller,
+            Some(person) if caller.admin => WorkspacesOf::Person(person),
+            Some(_) => return Err(Problem::forbidden("Only an admin may give somebody else's `user_id`.")),
+        };
+        let workspaces = self.store.list_workspaces(caller, of).await?;
+        let mut json = Json::default();
+        json.literal("{\"workspaces\":[");
+        json.each(&workspaces, |json, workspace| _ = json.workspace(workspace));
+        json.literal("]}");
+        Ok(json)
+    }
+
+    /// `readyz`.
+    pub(crate) async fn ready(&self) -> Result<Json, Problem> {
+        self.store.ready().await?;
+        let mut json = Json::default();
+        json.literal("{\"status\":\"ready\"}");
+        Ok(json)
+    }
+}
+
+fn id_answer(id: impl std::fmt::Display) -> Json {
+    let mut json = Json::default();
+    json.literal("{\"id\":\"").plain(id).literal("\"}");
+    json
+}
+
+fn still_attached(to: &[Attached]) -> String {
+    let named: Vec<String> = to
+        .iter()
+        .take(limits::WORKSPACES_NAMED)
+        .map(|at| format!("{} (`{}`)", at.workspace, at.name))
+        .collect();
+    let more = match to.len().saturating_sub(limits::WORKSPACES_NAMED) {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    format!(
+        "The connection is still in these workspaces: {}{more}. Remove it from them first.",
+        named.join(", ")
+    )
+}

@@ -1,0 +1,416 @@
+//! Details ⇄ ciphertext, and the opaque cursors of `list`.
+//!
+//! XChaCha20-Poly1305 with random nonces. Each secret of the ring gives one key a purpose by HKDF-SHA256. A sealed
+//! value is `format version (1) · nonce (24) · ciphertext and tag`; its associated data is length-prefixed format
+//! version, tenant, id, name, type, owner, `created_at` and key id, so that it opens in its own record alone.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chacha20poly1305::aead::{Aead, Payload};
+use chacha20poly1305::{Key as CipherKey, KeyInit, XChaCha20Poly1305, XNonce};
+use hkdf::Hkdf;
+use secrecy::SecretString;
+use sha2::Sha256;
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::api::Host;
+use crate::model::{
+    Caller, ConnectionId, ConnectionType, Details, Invalid, KeyId, Name, Record, Sealed, Subject, Tenant, Timestamp,
+    WorkspaceId,
+};
+
+const FORMAT: u8 = 1;
+const NONCE: usize = 24;
+/// Characters of a ring entry's secret: 43 of base64url carry 256 bits.
+const SECRET_CHARACTERS: usize = 43;
+const DETAILS_LABEL: &[u8] = b"patchbay/1/details";
+const CURSOR_LABEL: &[u8] = b"patchbay/1/cursor";
+
+/// A connection before its details are sealed.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// Its id.
+    pub id: ConnectionId,
+    /// Its name.
+    pub name: Name,
+    /// Its type.
+    pub connection_type: ConnectionType,
+    /// Who creates it.
+    pub owner: Subject,
+    /// When.
+    pub created_at: Timestamp,
+}
+
+/// Why sealed details do not open. Never says anything of their content.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// The key that sealed them is not in the ring.
+    #[error("the key `{0}` is not in the key ring")]
+    MissingKey(KeyId),
+    /// They are not what this key sealed for this record.
+    #[error("the sealed details do not belong to this record or are damaged")]
+    Damaged,
+}
+
+struct Key {
+    id: KeyId,
+    details: XChaCha20Poly1305,
+    cursor: XChaCha20Poly1305,
+}
+
+/// The keys that seal and open. The first one seals, all open. Shows nothing but key ids.
+pub struct KeyRing {
+    sealing: Key,
+    others: Vec<Key>,
+}
+
+impl fmt::Debug for KeyRing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.keys().map(|key| &key.id)).finish()
+    }
+}
+
+impl KeyRing {
+    /// Takes comma-separated `key-id:secret`: key id `[a-z0-9-]{1,32}`, secret at least 43 of `[A-Za-z0-9_-]`. White
+    /// space around an entry is ignored. The error names the entry by its place, never its text.
+    pub fn parse(entries: &str) -> Result<Self, Invalid> {
+        let mut keys = Vec::<Key>::new();
+        for (place, entry) in (1..).zip(entries.split(',')) {
+            let wrong = |what: &str| Invalid(format!("entry {place}: {what}"));
+            let (id, secret) = entry
+                .trim()
+                .split_once(':')
+                .ok_or_else(|| wrong("must be `key-id:secret`"))?;
+            let id = KeyId::new(id).map_err(|_| wrong("the key id must be 1 to 32 of a-z, 0-9 and -"))?;
+            let fits = secret
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+            if secret.len() < SECRET_CHARACTERS || !fits {
+                return Err(wrong("the secret must be at least 43 of A-Z, a-z, 0-9, _ and -"));
+            }
+            if keys.iter().any(|key| key.id == id) {
+                return Err(wrong("the key id stands twice"));
+            }
+            keys.push(Key {
+                id,
+                details: derive(secret, DETAILS_LABEL),
+                cursor: derive(secret, CURSOR_LABEL),
+            });
+        }
+        let mut keys = keys.into_iter();
+        let sealing = keys
+            .next()
+            .ok_or_else(|| Invalid("must name at least one key".into()))?;
+        Ok(Self {
+            sealing,
+            others: keys.collect(),
+        })
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &Key> {
+        std::iter::once(&self.sealing).chain(&self.others)
+    }
+
+    fn key(&self, id: &KeyId) -> Option<&Key> {
+        self.keys().find(|key| key.id == *id)
+    }
+
+    /// The id of the key that seals.
+    pub fn sealing_key(&self) -> &KeyId {
+        &self.sealing.id
+    }
+
+    /// Whether the ring holds this key.
+    pub fn contains(&self, id: &KeyId) -> bool {
+        self.key(id).is_some()
+    }
+
+    /// Seals `details` into the record that `draft` becomes.
+    pub fn seal(&self, host: &impl Host, tenant: &Tenant, draft: Draft, details: &Details) -> Record {
+        let Draft {
+            id,
+            name,
+            connection_type,
+            owner,
+            created_at,
+        } = draft;
+        let sealed = Sealed {
+            key_id: self.sealing.id.clone(),
+            bytes: Vec::new(),
+        };
+        let mut record = Record {
+            id,
+            name,
+            connection_type,
+            owner,
+            created_at,
+            sealed,
+        };
+        let aad = associated_data(tenant, &record);
+        record.sealed.bytes = encrypt(&self.sealing.details, host, details.expose(), &aad);
+        record
+    }
+
+    /// Opens a record's details.
+    ///
+    /// # Errors
+    /// [`OpenError::MissingKey`] where the ring lacks its key, [`OpenError::Damaged`] where the bytes were changed or
+    /// moved from another record, name, type, owner, tenant or key.
+    pub fn open(&self, tenant: &Tenant, record: &Record) -> Result<Details, OpenError> {
+        let id = &record.sealed.key_id;
+        let key = self.key(id).ok_or_else(|| OpenError::MissingKey(id.clone()))?;
+        decrypt(&key.details, &record.sealed.bytes, &associated_data(tenant, record))
+            .map(Details::new)
+            .ok_or(OpenError::Damaged)
+    }
+
+    /// A cursor for the rows after `last`, made for this caller and filter.
+    pub fn cursor(&self, host: &impl Host, caller: &Caller, filter: Option<WorkspaceId>, last: &Name) -> String {
+        let key = &self.sealing;
+        let sealed = encrypt(
+            &key.cursor,
+            host,
+            last.as_str().as_bytes(),
+            &cursor_data(caller, filter, &key.id),
+        );
+        format!("{}.{}", key.id, URL_SAFE_NO_PAD.encode(sealed))
+    }
+
+    /// The name that a cursor of this caller and filter stands after; `None` for anything else.
+    pub fn open_cursor(&self, caller: &Caller, filter: Option<WorkspaceId>, cursor: &str) -> Option<Name> {
+        let (id, sealed) = cursor.split_once('.')?;
+        let key = self.key(&KeyId::new(id).ok()?)?;
+        let sealed = URL_SAFE_NO_PAD.decode(sealed).ok()?;
+        let name = decrypt(&key.cursor, &sealed, &cursor_data(caller, filter, &key.id))?;
+        Name::new(std::str::from_utf8(&name).ok()?).ok()
+    }
+}
+
+/// A new entry for the ring, `key-id:secret`, with 256 bits of the host's randomness.
+pub fn generate_entry(host: &impl Host, key_id: &KeyId) -> SecretString {
+    let mut secret = Zeroizing::new([0_u8; 32]);
+    host.fill(secret.as_mut_slice());
+    let encoded = Zeroizing::new(URL_SAFE_NO_PAD.encode(secret.as_slice()));
+    SecretString::from(format!("{key_id}:{}", encoded.as_str()))
+}
+
+fn derive(secret: &str, label: &[u8]) -> XChaCha20Poly1305 {
+    let mut bytes = CipherKey::default();
+    // 32 bytes are far below HKDF's limit of 255 blocks, the one reason for which it could refuse; the zero key that
+    // would remain is never used, since the assertion stops the start.
+    let derived = Hkdf::<Sha256>::new(None, secret.as_bytes()).expand(label, &mut bytes);
+    assert!(derived.is_ok(), "HKDF gives 32 bytes");
+    let cipher = XChaCha20Poly1305::new(&bytes);
+    bytes.as_mut_slice().zeroize();
+    cipher
+}
+
+fn encrypt(cipher: &XChaCha20Poly1305, host: &impl Host, msg: &[u8], aad: &[u8]) -> Vec<u8> {
+    let mut nonce = [0_u8; NONCE];
+    host.fill(&mut nonce);
+    // Encryption fails only past 256 GiB; bodies end at 512 KiB.
+    let ciphertext = cipher
+        .encrypt(&XNonce::from(nonce), Payload { msg, aad })
+        .unwrap_or_default();
+    let mut out = Vec::with_capacity(1 + NONCE + ciphertext.len());
+    out.push(FORMAT);
+    out.extend_from_slice(&nonce);
+    out.extend_from_slice(&ciphertext);
+    out
+}
+
+fn decrypt(cipher: &XChaCha20Poly1305, sealed: &[u8], aad: &[u8]) -> Option<Vec<u8>> {
+    let (&format, rest) = sealed.split_first()?;
+    let (nonce, msg) = rest.split_first_chunk::<NONCE>()?;
+    if format != FORMAT {
+        return None;
+    }
+    cipher.decrypt(&XNonce::from(*nonce), Payload { msg, aad }).ok()
+}
+
+fn length_prefixed(parts: &[&[u8]]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(parts.iter().map(|part| 8 + part.len()).sum());
+    for part in parts {
+        out.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        out.extend_from_slice(part);
+    }
+    out
+}
+
+fn associated_data(tenant: &Tenant, record: &Record) -> Vec<u8> {
+    length_prefixed(&[
+        &[FORMAT],
+        tenant.as_str().as_bytes(),
+        record.id.as_bytes(),
+        record.name.as_str().as_bytes(),
+        record.connection_type.as_str().as_bytes(),
+        record.owner.as_str().as_bytes(),
+        &record.created_at.as_micros().to_be_bytes(),
+        record.sealed.key_id.as_str().as_bytes(),
+    ])
+}
+
+fn cursor_data(caller: &Caller, filter: Option<WorkspaceId>, key_id: &KeyId) -> Vec<u8> {
+    length_prefixed(&[
+        &[FORMAT],
+        caller.tenant.as_str().as_bytes(),
+        caller.subject.as_str().as_bytes(),
+        &filter.map_or(0, WorkspaceId::get).to_be_bytes(),
+        key_id.as_str().as_bytes(),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::tests::FixedHost;
+
+    const OLD: &str = "old:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    const NEW: &str = "new:BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB";
+
+    fn ring(entries: &str) -> KeyRing {
+        KeyRing::parse(entries).unwrap()
+    }
+
+    fn tenant(name: &str) -> Tenant {
+        Tenant::new(name).unwrap()
+    }
+
+    fn record(ring: &KeyRing) -> Record {
+        let draft = Draft {
+            id: ConnectionId::from_random([7; 16]),
+            name: Name::new("warehouse").unwrap(),
+            connection_type: ConnectionType::new("BIGQUERY").unwrap(),
+            owner: Subject::new("ann").unwrap(),
+            created_at: Timestamp::from_micros(1_684_255_385_170_914),
+        };
+        ring.seal(
+            &FixedHost::default(),
+            &tenant("t"),
+            draft,
+            &Details::new(b"{\"password\":\"hunter2\"}".to_vec()),
+        )
+    }
+
+    #[test]
+    fn what_was_sealed_opens_to_the_byte() {
+        let ring = ring(OLD);
+        let details = ring.open(&tenant("t"), &record(&ring)).unwrap();
+        assert_eq!(details.expose(), b"{\"password\":\"hunter2\"}");
+    }
+
+    #[test]
+    fn ciphertext_moved_to_another_record_does_not_open() {
+        let ring = ring(&format!("{OLD},{NEW}"));
+        let original = record(&ring);
+        let moves: [fn(&mut Record); 7] = [
+            |r| r.id = ConnectionId::from_random([8; 16]),
+            |r| r.name = Name::new("warehouse2").unwrap(),
+            |r| r.connection_type = ConnectionType::new("KAFKA").unwrap(),
+            |r| r.owner = Subject::new("bob").unwrap(),
+            |r| r.created_at = Timestamp::from_micros(0),
+            |r| r.sealed.key_id = KeyId::new("new").unwrap(),
+            |r| r.sealed.bytes[30] ^= 1,
+        ];
+        for change in moves {
+            let mut moved = original.clone();
+            change(&mut moved);
+            assert_eq!(ring.open(&tenant("t"), &moved), Err(OpenError::Damaged));
+        }
+        assert_eq!(ring.open(&tenant("u"), &original), Err(OpenError::Damaged));
+        // A name's end moved into the type next to it: the lengths keep the parts apart.
+        let mut shifted = original.clone();
+        shifted.name = Name::new("warehous").unwrap();
+        shifted.connection_type = ConnectionType::new("eBIGQUERY").unwrap();
+        assert_eq!(ring.open(&tenant("t"), &shifted), Err(OpenError::Damaged));
+    }
+
+    #[test]
+    fn truncated_ciphertext_does_not_open() {
+        let ring = ring(OLD);
+        let original = record(&ring);
+        for length in 0..original.sealed.bytes.len() {
+            let mut cut = original.clone();
+            cut.sealed.bytes.truncate(length);
+            assert_eq!(ring.open(&tenant("t"), &cut), Err(OpenError::Damaged));
+        }
+    }
+
+    #[test]
+    fn the_first_key_seals_and_all_open() {
+        let sealed_by_old = record(&ring(OLD));
+        let rotated = ring(&format!("{NEW},{OLD}"));
+        assert_eq!(rotated.sealing_key().as_str(), "new");
+        assert!(rotated.open(&tenant("t"), &sealed_by_old).is_ok());
+        let lost = ring(NEW).open(&tenant("t"), &sealed_by_old);
+        assert_eq!(lost, Err(OpenError::MissingKey(KeyId::new("old").unwrap())));
+    }
+
+    #[test]
+    fn a_malformed_ring_is_refused_by_place_and_its_secret_not_repeated() {
+        let secret = "S".repeat(42);
+        let wrong = [
+            "",
+            "old",
+            &format!("old:{secret}"),
+            &format!("Old:{secret}SS"),
+            &format!("{OLD},{OLD}"),
+            &format!("{OLD},"),
+            &format!("o:{secret}+S"),
+        ];
+        for entries in wrong {
+            let error = KeyRing::parse(entries).unwrap_err().to_string();
+            assert!(error.starts_with("entry "), "{error}");
+            assert!(!error.contains("SSSS") && !error.contains("AAAA"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_generated_entry_is_one_that_parses_and_debug_shows_no_secret() {
+        use secrecy::ExposeSecret as _;
+        let entry = generate_entry(&FixedHost::default(), &KeyId::new("k-1").unwrap());
+        let ring = ring(entry.expose_secret());
+        assert_eq!(format!("{ring:?}"), "[KeyId(\"k-1\")]");
+        assert!(!format!("{entry:?}").contains("k-1:"));
+    }
+
+    #[test]
+    fn a_cursor_opens_for_its_own_tenant_caller_and_filter_alone() {
+        let old_ring = ring(OLD);
+        let caller = |tenant: &str, subject: &str| Caller {
+            tenant: Tenant::new(tenant).unwrap(),
+            subject: Subject::new(subject).unwrap(),
+            email: None,
+            admin: false,
+        };
+        let one = WorkspaceId::new(1).ok();
+        let last = Name::new("warehouse").unwrap();
+        let cursor = old_ring.cursor(&FixedHost::default(), &caller("t", "ann"), one, &last);
+        assert!(!cursor.contains("warehouse"));
+        assert_eq!(
+            old_ring.open_cursor(&caller("t", "ann"), one, &cursor),
+            Some(last.clone())
+        );
+        assert_eq!(
+            ring(&format!("{NEW},{OLD}")).open_cursor(&caller("t", "ann"), one, &cursor),
+            Some(last)
+        );
+        assert_eq!(ring(NEW).open_cursor(&caller("t", "ann"), one, &cursor), None);
+        assert_eq!(old_ring.open_cursor(&caller("u", "ann"), one, &cursor), None);
+        assert_eq!(old_ring.open_cursor(&caller("t", "bob"), one, &cursor), None);
+        assert_eq!(old_ring.open_cursor(&caller("t", "ann"), None, &cursor), None);
+        for garbage in [
+            "",
+            ".",
+            "old.",
+            "old.AAAA",
+            "none.AAAA",
+            "old.%%%",
+            &cursor[..cursor.len() - 1],
+        ] {
+            assert_eq!(old_ring.open_cursor(&caller("t", "ann"), one, garbage), None);
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! What a home's storage must provide: one call an operation, in the words of the domain.
+//!
+//! A store gathers the facts, lets [`crate::access`] decide over them, and changes what is to change, all in one
+//! transaction: no outcome rests on facts that changed meanwhile. Expected outcomes are values; [`StoreError`] is for
+//! what went wrong. A store is handed sealed bytes only. When a change returns `Ok`, it is durable.
+
+use std::future::Future;
+
+use crate::model::{
+    Attached, AttachmentId, Caller, ConnectionId, Name, Record, Subject, Timestamp, Workspace, WorkspaceId, Workspaces,
+};
+
+/// What went wrong in a store. Messages are for the log and never hold details.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Too much is waiting; nothing was done (429).
+    #[error("storage is busy: {0}")]
+    Busy(String),
+    /// Storage is out of reach, full or failing; nothing was acknowledged (503).
+    #[error("storage is unavailable: {0}")]
+    Unavailable(String),
+    /// What is stored is not what this version wrote or can read (500).
+    #[error("storage is damaged: {0}")]
+    Damaged(String),
+}
+
+/// How a connection is looked up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lookup {
+    /// By its name.
+    Name(Name),
+    /// By its id.
+    Id(ConnectionId),
+}
+
+/// A connection and the workspaces it is attached to that the caller may see, sorted by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// The connection.
+    pub record: Record,
+    /// The workspaces' names, as [`crate::access::visible_names`] gives them.
+    pub workspace_names: Vec<Name>,
+}
+
+/// Outcome of [`Store::create`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CreateOutcome {
+    /// It is stored.
+    Created,
+    /// Another connection of the tenant has this name.
+    NameTaken,
+}
+
+/// What [`Store::list`] is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListQuery {
+    /// Only connections attached to this workspace.
+    pub workspace: Option<WorkspaceId>,
+    /// Whether a workspace that is not stored is empty ([`Workspaces::Open`]) or does not exist.
+    pub workspaces: Workspaces,
+    /// Only names after this one, in byte order.
+    pub after: Option<Name>,
+    /// At most so many connections; `None` for all of them.
+    pub limit: Option<u16>,
+    /// The bound for the answer, in bytes. A store counts [`row_bytes`] of each row and stops before the row that would
+    /// pass it, but never before the first.
+    pub most_bytes: usize,
+}
+
+/// What a row of `list` counts for against [`ListQuery::most_bytes`]: an upper estimate of its JSON (its sealed bytes
+/// and all texts, with room for escapes, keys and punctuation).
+pub fn row_bytes(row: &Seen) -> usize {
+    /// Field names, punctuation, id and time of one row.
+    const FRAME: usize = 192;
+    let text = |length: usize| 2 * length + 4;
+    FRAME
+        + row.record.sealed.bytes.len()
+        + text(row.record.name.as_str().len())
+        + text(row.record.connection_type.as_str().len())
+        + row
+            .workspace_names
+            .iter()
+            .map(|name| text(name.as_str().len()))
+            .sum::<usize>()
+}
+
+/// Outcome of [`Store::list`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListOutcome {
+    /// The rows, ordered by name, and whether more follow.
+    Page {
+        /// The connections.
+        rows: Vec<Seen>,
+        /// Whether the caller would see more connections after the last of these.
+        more: bool,
+    },
+    /// No such workspace, or none that this caller may see.
+    NoWorkspace,
+}
+
+/// What [`Store::attach`] is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attach {
+    /// The connection.
+    pub connection: ConnectionId,
+    /// The workspace.
+    pub workspace: WorkspaceId,
+    /// Whether a workspace that is not stored is made on the way, named `workspace-<id>`.
+    pub workspaces: Workspaces,
+    /// The attachment's id, if it comes into being now.
+    pub id: AttachmentId,
+    /// Now, for a workspace that comes into being.
+    pub now: Timestamp,
+}
+
+/// Outcome of [`Store::attach`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttachOutcome {
+    /// Attached now or before, with this id.
+    Attached(AttachmentId),
+    /// No such connection, or none that this caller may see.
+    NoConnection,
+    /// No such workspace, or none that this caller may see.
+    NoWorkspace,
+    /// The caller sees both, but may not do this.
+    Forbidden,
+    /// The connection is attached to [`crate::limits::WORKSPACES_PER_CONNECTION`] workspaces already.
+    TooMany,
+}
+
+/// Outcome of [`Store::detach`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DetachOutcome {
+    /// No longer attached.
+    Detached,
+    /// No such connection, workspace or attachment that this caller may see.
+    NotAttached,
+    /// The caller sees the attachment, but may not end it.
+    Forbidden,
+}
+
+/// Outcome of [`Store::delete`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeleteOutcome {
+    /// It is gone.
+    Deleted(ConnectionId),
+    /// No such connection, or none that this caller may see.
+    NotFound,
+    /// The caller sees it, but may not delete it.
+    Forbidden,
+    /// Still attached to these workspaces (all of them, sorted by name); nothing changed.
+    Attached(Vec<Attached>),
+}
+
+/// Outcome of [`Store::create_workspace`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CreateWorkspaceOutcome {
+    /// It exists, and the caller is its OWNER.
+    Created(WorkspaceId),
+    /// Another workspace of the tenant has this name.
+    NameTaken,
+    /// The caller is in [`crate::limits::WORKSPACES_PER_PERSON`] workspaces already.
+    TooMany,
+}
+
+/// Whose workspaces [`Store::list_workspaces`] gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WorkspacesOf {
+    /// Every workspace of the tenant.
+    Everybody,
+    /// Those that the caller is a member of, by subject or e-mail.
+    Caller,
+    /// Those that this person is a member of.
+    Person(Subject),
+}
+
+/// Keeps records. Everything is within the caller's tenant. Visibility and permission are decided by
+/// [`crate::access`] and nowhere else.
+pub trait Store {
+    /// Keeps a new connection owned by the caller. Of N at once with one name exactly one is `Created`.
+    fn create(&self, caller: &Caller, record: Record) -> impl Future<Output = Result<CreateOutcome, StoreError>>;
+
+    /// The connection, if it exists and the caller may see it. Sees every change acknowledged before the call.
+    fn get(&self, caller: &Caller, lookup: Lookup) -> impl Future<Output = Result<Option<Seen>, StoreError>>;
+
+    /// Connections that the caller may see, ordered by name in byte order. One consistent state a call.
+    fn list(&self, caller: &Caller, query: ListQuery) -> impl Future<Output = Result<ListOutcome, StoreError>>;
+
+    /// Attaches a connection to a workspace; a pair that is attached stays so, with its id.
+    fn attach(&self, caller: &Caller, attach: Attach) -> impl Future<Output = Result<AttachOutcome, StoreError>>;
+
+    /// Detaches a connection from a workspace.
+    fn detach(
+        &self,
+        caller: &Caller,
+        connection: ConnectionId,
+        workspace: WorkspaceId,
+    ) -> impl Future<Output = Result<DetachOutcome, StoreError>>;
+
+    /// Deletes a connection that is attached nowhere.
+    fn delete(&self, caller: &Caller, name: Name) -> impl Future<Output = Result<DeleteOutcome, StoreError>>;
+
+    /// Makes a workspace with the caller as its OWNER. Its id is the next of a counter that is not taken.
+    fn create_workspace(
+        &self,
+        caller: &Caller,
+        name: Name,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<CreateWorkspaceOutcome, StoreError>>;
+
+    /// Workspaces, ordered by id. The caller's right to ask for somebody else's is already settled.
+    fn list_workspaces(
+        &self,
+        caller: &Caller,
+        of: WorkspacesOf,
+    ) -> impl Future<Output = Result<Vec<Workspace>, StoreError>>;
+
+    /// Whether storage answers.
+    fn ready(&self) -> impl Future<Output = Result<(), StoreError>>;
+}
