@@ -1,0 +1,78 @@
+//! Where the key ring comes from.
+
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use patchbay_core::model::KeyId;
+use patchbay_core::seal::{self, KeyRing};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::host::NativeHost;
+
+/// The file in the data folder.
+const FILE: &str = "keys";
+
+/// Where a ring was found.
+#[derive(Debug)]
+pub enum Source {
+    /// In `PATCHBAY_KEYS`.
+    Variable,
+    /// In this file.
+    File(PathBuf),
+    /// In this file, which was made just now.
+    Made(PathBuf),
+}
+
+/// The ring of `PATCHBAY_KEYS`, or else of the data folder's file, or else a new one in that file, if there is no
+/// database yet that another ring may have sealed.
+///
+/// # Errors
+/// A malformed ring, a file that cannot be read or made, or a database without its keys.
+pub fn ring(variable: Option<SecretString>, data: &Path) -> anyhow::Result<(KeyRing, Source)> {
+    let parse = |keys: &str, place: &str| KeyRing::parse(keys).map_err(|error| anyhow::anyhow!("{place}: {error}"));
+    if let Some(keys) = variable {
+        return Ok((parse(keys.expose_secret(), "PATCHBAY_KEYS")?, Source::Variable));
+    }
+    let file = data.join(FILE);
+    match fs::read_to_string(&file) {
+        Ok(keys) => {
+            let keys = SecretString::from(keys);
+            let ring = parse(keys.expose_secret().trim(), &file.display().to_string())?;
+            return Ok((ring, Source::File(file)));
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(|| format!("the keys in {} cannot be read", file.display())),
+    }
+    if data.join(patchbay_sql::DATABASE_FILE).exists() {
+        bail!(
+            "{} holds a database but no keys: put its file `keys` back, or set PATCHBAY_KEYS to the ring that sealed it",
+            data.display()
+        );
+    }
+    let entry = seal::generate_entry(&NativeHost, &KeyId::new("k1").map_err(anyhow::Error::new)?);
+    let ring = parse(entry.expose_secret(), "the new keys")?;
+    make(&file, &entry).with_context(|| format!("the keys cannot be written to {}", file.display()))?;
+    Ok((ring, Source::Made(file)))
+}
+
+/// Writes the file so that it is there, whole, before anything is sealed with it.
+fn make(file: &Path, entry: &SecretString) -> std::io::Result<()> {
+    let fresh = file.with_extension("new");
+    let mut written = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&fresh)?;
+    written.write_all(entry.expose_secret().as_bytes())?;
+    written.write_all(b"\n")?;
+    written.sync_all()?;
+    fs::rename(&fresh, file)?;
+    if let Some(folder) = file.parent() {
+        fs::File::open(folder)?.sync_all()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,38 @@
+//! The one native binary of Patchbay. Without a command it serves.
+
+mod host;
+mod keys;
+mod serve;
+mod settings;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use secrecy::ExposeSecret as _;
+
+use crate::settings::{Cli, Command, KeysCommand};
+
+fn main() -> ExitCode {
+    let ended = settings::refuse_unknown_variables().and_then(|()| run(Cli::parse()));
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            _ = writeln!(std::io::stderr(), "patchbay: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    match cli.command {
+        None | Some(Command::Serve) => serve::run(&cli.serve),
+        Some(Command::Keys {
+            command: KeysCommand::Generate { id },
+        }) => {
+            let entry = patchbay_core::seal::generate_entry(&host::NativeHost, &id);
+            writeln!(std::io::stdout(), "{}", entry.expose_secret())?;
+            Ok(())
+        }
+    }
+}

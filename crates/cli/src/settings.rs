@@ -1,0 +1,123 @@
+//! Flags and `PATCHBAY_*` variables.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use patchbay_core::model::{KeyId, Workspaces};
+use secrecy::SecretString;
+
+/// Variables that are known, beside those that flags name.
+const OTHERS: [&str; 2] = [
+    "PATCHBAY_KEYS",
+    // The development tools' cache folder.
+    "PATCHBAY_CACHE",
+];
+
+/// A registry of data connections for machine-learning platforms.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub struct Cli {
+    /// What to do; without it, `serve`.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    #[command(flatten)]
+    pub serve: Serve,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Answer calls over HTTP.
+    Serve,
+    /// Make keys.
+    Keys {
+        #[command(subcommand)]
+        command: KeysCommand,
+    },
+}
+
+/// What to do with keys.
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Print a new entry for PATCHBAY_KEYS.
+    Generate {
+        /// The key's id: 1 to 32 of a-z, 0-9 and -.
+        #[arg(long, default_value = "k1", value_parser = |id: &str| KeyId::new(id))]
+        id: KeyId,
+    },
+}
+
+/// How to serve.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// The address to listen on; port 0 takes a free one.
+    #[arg(long, global = true, env = "PATCHBAY_LISTEN", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// The folder for the database and, without PATCHBAY_KEYS, the keys.
+    #[arg(long, global = true, env = "PATCHBAY_DATA", default_value = "./patchbay-data")]
+    pub data: PathBuf,
+    /// Whether a workspace comes into being by being named.
+    #[arg(long, global = true, env = "PATCHBAY_WORKSPACES", value_enum, default_value = "open")]
+    pub workspaces: WorkspacesMode,
+    /// Listen beyond loopback although authentication is off.
+    #[arg(long, global = true)]
+    pub allow_anonymous: bool,
+    /// What to log: off, error, warn, info or debug.
+    #[arg(long, global = true, env = "PATCHBAY_LOG", default_value = "info")]
+    pub log: tracing::level_filters::LevelFilter,
+}
+
+/// See [`Workspaces`].
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum WorkspacesMode {
+    /// Any id may be used.
+    Open,
+    /// Only what was created exists.
+    Managed,
+}
+
+impl From<WorkspacesMode> for Workspaces {
+    fn from(mode: WorkspacesMode) -> Self {
+        match mode {
+            WorkspacesMode::Open => Self::Open,
+            WorkspacesMode::Managed => Self::Managed,
+        }
+    }
+}
+
+/// The key ring's entries out of `PATCHBAY_KEYS`.
+///
+/// # Errors
+/// Where the variable is not Unicode; its text is not repeated.
+pub fn keys() -> anyhow::Result<Option<SecretString>> {
+    match std::env::var("PATCHBAY_KEYS") {
+        Ok(keys) => Ok(Some(keys.into())),
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(std::env::VarError::NotUnicode(_)) => anyhow::bail!("PATCHBAY_KEYS is not UTF-8"),
+    }
+}
+
+/// Refuses `PATCHBAY_*` variables that nothing reads: a misspelt one must not be ignored.
+///
+/// # Errors
+/// Names the first such variable.
+pub fn refuse_unknown_variables() -> anyhow::Result<()> {
+    use clap::CommandFactory as _;
+    let command = Cli::command();
+    let known = |name: &str| {
+        OTHERS.contains(&name)
+            || command
+                .get_arguments()
+                .filter_map(|arg| arg.get_env())
+                .any(|env| env == name)
+    };
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        anyhow::ensure!(
+            !name.starts_with("PATCHBAY_") || known(&name),
+            "{name} is not a setting of Patchbay"
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,171 @@
+//! The real binary: what it prints, what it refuses, and the seven calls over a socket.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+fn patchbay(data: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_patchbay"));
+    command
+        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+        .arg(data)
+        .stderr(Stdio::piped());
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PATCHBAY_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+struct Server {
+    child: Child,
+    address: String,
+}
+
+impl Server {
+    fn start(data: &Path) -> Self {
+        let mut child = patchbay(data).stdout(Stdio::piped()).spawn().unwrap();
+        let mut first = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut first)
+            .unwrap();
+        let address = first
+            .trim()
+            .strip_prefix("Patchbay answers on http://")
+            .unwrap()
+            .to_owned();
+        Self { child, address }
+    }
+
+    fn raw(&self, request: &[u8]) -> String {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream.write_all(request).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// The status and the body.
+    fn call(&self, operation: &str, body: &str) -> (u16, String) {
+        let request = format!(
+            "POST /v1/api/{operation} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let answer = self.raw(request.as_bytes());
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head[9..12].parse().unwrap(), body.to_owned())
+    }
+
+    /// Ends it with SIGTERM; gives its exit code and its log.
+    fn stop(mut self) -> (Option<i32>, String) {
+        let kill = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        assert!(kill.success());
+        let mut log = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        (self.child.wait().unwrap().code(), log)
+    }
+}
+
+fn refused(mut command: Command) -> String {
+    let output = command.output().unwrap();
+    assert!(!output.status.success());
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn the_seven_calls_work_and_survive_a_restart_and_the_log_shows_no_details() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    let server = Server::start(&data);
+    let details = "{ \"password\":\"hunter2\", \"big\":12345678901234567890.10, \"big\":1 }";
+    let body = format!("{{\"name\":\"w\",\"type\":\"BIGQUERY\",\"details\":{details}}}");
+    let (status, created) = server.call("connections/create", &body);
+    assert_eq!(status, 200, "{created}");
+    let id = &created[7..43];
+    let pair = format!("{{\"workspace_id\":\"7\",\"connection_id\":\"{id}\"}}");
+    assert_eq!(server.call("connections/add_to_workspace", &pair).0, 200);
+    assert_eq!(server.call("connections/create", &body).0, 409);
+    let (code, log) = server.stop();
+    assert_eq!(code, Some(0));
+    assert!(log.contains("connections/create") && !log.contains("hunter2"), "{log}");
+
+    let server = Server::start(&data);
+    for (operation, body) in [
+        ("connections/get", "{\"name\":\"w\"}".to_owned()),
+        ("connections/get_by_id", format!("{{\"id\":\"{id}\"}}")),
+        ("connections/list", "{\"workspace_id\":7}".to_owned()),
+    ] {
+        let (status, answer) = server.call(operation, &body);
+        assert_eq!(status, 200);
+        assert!(answer.contains(&format!("\"details\":{details},")), "{answer}");
+        assert!(answer.contains("\"workspace_names\":[\"workspace-7\"]"), "{answer}");
+    }
+    assert_eq!(server.call("connections/delete", "{\"name\":\"w\"}").0, 409);
+    assert_eq!(
+        server.call("connections/remove_from_workspace", &pair),
+        (204, String::new())
+    );
+    assert_eq!(
+        server.call("connections/delete", "{\"name\":\"w\"}"),
+        (204, String::new())
+    );
+    assert_eq!(server.call("connections/get", "{\"name\":\"w\"}").0, 404);
+    assert_eq!(server.stop().0, Some(0));
+
+    for file in std::fs::read_dir(&data).unwrap() {
+        let stored = std::fs::read(file.unwrap().path()).unwrap();
+        assert!(!stored.windows(7).any(|window| window == b"hunter2"));
+    }
+}
+
+#[test]
+fn a_body_over_the_bound_is_refused_before_it_is_sent_and_where_it_proves_too_long() {
+    let folder = TempDir::new().unwrap();
+    let server = Server::start(folder.path());
+    let declared = server.raw(
+        b"POST /v1/api/connections/create HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 524289\r\n\r\n",
+    );
+    assert!(declared.starts_with("HTTP/1.1 413 "), "{declared}");
+    let (status, _) = server.call("connections/get", &format!("{{\"name\":\"{}\"}}", "a".repeat(500_000)));
+    assert_eq!(status, 400);
+    server.stop();
+}
+
+#[test]
+fn keys_are_made_private_and_their_loss_is_not_papered_over() {
+    let folder = TempDir::new().unwrap();
+    Server::start(folder.path()).stop();
+    let keys = folder.path().join("keys");
+    assert_eq!(std::fs::metadata(&keys).unwrap().permissions().mode() & 0o777, 0o600);
+    std::fs::remove_file(keys).unwrap();
+    assert!(refused(patchbay(folder.path())).contains("put its file `keys` back"));
+}
+
+#[test]
+fn an_unknown_variable_a_public_address_and_a_folder_in_use_stop_the_start() {
+    let folder = TempDir::new().unwrap();
+    let mut unknown = patchbay(folder.path());
+    unknown.env("PATCHBAY_LISTN", "127.0.0.1:1");
+    assert!(refused(unknown).contains("PATCHBAY_LISTN"));
+
+    let mut malformed = patchbay(folder.path());
+    malformed.env("PATCHBAY_KEYS", "k1:tooshortsecret");
+    let error = refused(malformed);
+    assert!(
+        error.contains("PATCHBAY_KEYS") && !error.contains("tooshortsecret"),
+        "{error}"
+    );
+
+    let mut public = Command::new(env!("CARGO_BIN_EXE_patchbay"));
+    public.args(["--listen", "0.0.0.0:0", "--data"]).arg(folder.path());
+    assert!(refused(public).contains("--allow-anonymous"));
+
+    let server = Server::start(folder.path());
+    assert!(refused(patchbay(folder.path())).contains("another Patchbay is running"));
+    server.stop();
+}

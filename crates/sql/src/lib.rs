@@ -1,0 +1,29 @@
+//! Patchbay's [`Store`](patchbay_core::store::Store) in SQL.
+//!
+//! The SQL is written once ([`statements`], [`connections`], [`workspaces`], [`schema`]) over the small synchronous
+//! seam of [`database`], so that it runs over any SQLite: the file of the native server (feature `native`), or the one
+//! inside a Durable Object. It uses no BEGIN, SAVEPOINT, PRAGMA or LIKE, at most 100 bound parameters a statement, and
+//! integers below 2^53.
+
+pub mod connections;
+pub mod database;
+mod facts;
+pub mod schema;
+pub mod statements;
+pub mod workspaces;
+
+#[cfg(feature = "native")]
+mod driver;
+#[cfg(feature = "native")]
+mod folder;
+#[cfg(feature = "native")]
+mod native;
+#[cfg(feature = "native")]
+mod readers;
+#[cfg(feature = "native")]
+mod writer;
+
+#[cfg(feature = "native")]
+pub use folder::{DATABASE_FILE, OpenError};
+#[cfg(feature = "native")]
+pub use native::{NativeStore, OnCommit, Options};

@@ -1,0 +1,129 @@
+//! The store of the native server: one SQLite file in a data folder.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use patchbay_core::model::{Caller, ConnectionId, Name, Record, Timestamp, Workspace, WorkspaceId};
+use patchbay_core::store::{
+    Attach, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome, DetachOutcome, ListOutcome, ListQuery,
+    Lookup, Seen, Store, StoreError, WorkspacesOf,
+};
+
+use crate::folder::{self, OpenError};
+use crate::readers::Readers;
+pub use crate::writer::OnCommit;
+use crate::writer::Writer;
+use crate::{connections, database, statements, workspaces};
+
+/// How a store is opened.
+#[derive(Default)]
+pub struct Options {
+    /// Told of each commit, for metrics.
+    pub on_commit: Option<OnCommit>,
+}
+
+/// A store over the SQLite file of a data folder. Clones share it. Changes are durable when they return: written to
+/// the write-ahead log and synced. Reads see every change that was acknowledged before they began.
+#[derive(Clone)]
+pub struct NativeStore {
+    writer: Writer,
+    readers: Arc<Readers>,
+    /// Held until the last clone goes.
+    _lock: Arc<File>,
+}
+
+impl NativeStore {
+    /// Opens the folder's database, made or migrated if need be, and keeps others off the folder.
+    ///
+    /// # Errors
+    /// Why the folder cannot be used.
+    pub fn open(data: &Path, options: Options) -> Result<Self, OpenError> {
+        let lock = folder::lock(data)?;
+        let connection = folder::open_writer(data)?;
+        let readers = Arc::new(Readers::new(data.to_owned()));
+        let writer = Writer::start(connection, data, Arc::clone(&readers), options.on_commit).map_err(|error| {
+            OpenError::Io {
+                path: data.to_owned(),
+                error,
+            }
+        })?;
+        Ok(Self {
+            writer,
+            readers,
+            _lock: Arc::new(lock),
+        })
+    }
+}
+
+impl Store for NativeStore {
+    async fn create(&self, caller: &Caller, record: Record) -> Result<CreateOutcome, StoreError> {
+        let caller = caller.clone();
+        self.writer
+            .write(move |statements| connections::create(statements, &caller, &record))
+            .await
+    }
+
+    async fn get(&self, caller: &Caller, lookup: Lookup) -> Result<Option<Seen>, StoreError> {
+        self.readers
+            .read(|statements| connections::get(statements, caller, &lookup))
+    }
+
+    async fn list(&self, caller: &Caller, query: ListQuery) -> Result<ListOutcome, StoreError> {
+        let (caller, readers) = (caller.clone(), Arc::clone(&self.readers));
+        // A list may read 16 MiB: not on a thread that others' requests wait for.
+        let list = move || readers.read(|statements| connections::list(statements, &caller, &query));
+        let listed = tokio::task::spawn_blocking(list).await;
+        listed.unwrap_or_else(|error| Err(StoreError::Damaged(format!("a list did not end: {error}"))))
+    }
+
+    async fn attach(&self, caller: &Caller, attach: Attach) -> Result<AttachOutcome, StoreError> {
+        let caller = caller.clone();
+        self.writer
+            .write(move |statements| connections::attach(statements, &caller, &attach))
+            .await
+    }
+
+    async fn detach(
+        &self,
+        caller: &Caller,
+        connection: ConnectionId,
+        workspace: WorkspaceId,
+    ) -> Result<DetachOutcome, StoreError> {
+        let caller = caller.clone();
+        self.writer
+            .write(move |statements| connections::detach(statements, &caller, connection, workspace))
+            .await
+    }
+
+    async fn delete(&self, caller: &Caller, name: Name) -> Result<DeleteOutcome, StoreError> {
+        let caller = caller.clone();
+        self.writer
+            .write(move |statements| connections::delete(statements, &caller, &name))
+            .await
+    }
+
+    async fn create_workspace(
+        &self,
+        caller: &Caller,
+        name: Name,
+        now: Timestamp,
+    ) -> Result<CreateWorkspaceOutcome, StoreError> {
+        let caller = caller.clone();
+        self.writer
+            .write(move |statements| workspaces::create(statements, &caller, &name, now))
+            .await
+    }
+
+    async fn list_workspaces(&self, caller: &Caller, of: WorkspacesOf) -> Result<Vec<Workspace>, StoreError> {
+        self.readers
+            .read(|statements| workspaces::list(statements, caller, &of))
+    }
+
+    async fn ready(&self) -> Result<(), StoreError> {
+        let read = |statements: &dyn database::Statements| {
+            database::first(statements, statements::READY, &[], |row| database::int(row, 0))
+        };
+        self.readers.read(read).map(|_| ())
+    }
+}

@@ -1,0 +1,134 @@
+//! Every SQL statement of the operations, in one list, so that a test sees that none scans a table.
+//!
+//! Parameters have the same place everywhere: `?1` tenant, `?2` the caller's subject, `?3` their e-mail address (NULL
+//! if none); from `?4` on they are the statement's own. Integer forms: `member.kind` 0 subject, 1 e-mail; `member.role`
+//! 1 COLLABORATOR, 2 OWNER.
+
+/// The attachments of the connection `c`, one a line, each `workspace-id role name`, where role is the caller's in that
+/// workspace and 0 if none. Names hold no control characters, so the line feed separates. One column and not a join:
+/// that keeps a list at one row a connection, whose sealed bytes are read once. CROSS JOIN fixes the order of the loops.
+macro_rules! attached {
+    () => {
+        "(SELECT group_concat(a.workspace_id || ' ' || max(ifnull(s.role, 0), ifnull(e.role, 0)) || ' ' || w.name, char(10))
+           FROM attachment a
+           CROSS JOIN workspace w ON w.tenant = a.tenant AND w.id = a.workspace_id
+           LEFT JOIN member s ON s.tenant = a.tenant AND s.kind = 0 AND s.subject = ?2 AND s.workspace_id = a.workspace_id
+           LEFT JOIN member e ON e.tenant = a.tenant AND e.kind = 1 AND e.subject = ?3 AND e.workspace_id = a.workspace_id
+          WHERE a.seq = c.seq)"
+    };
+}
+
+/// A connection with everything, as [`crate::facts::seen`] reads it.
+macro_rules! record {
+    () => {
+        concat!(
+            "c.id, c.name, c.type, c.owner, c.created_at, c.key_id, c.sealed, ",
+            attached!()
+        )
+    };
+}
+
+/// A connection without its details, as [`crate::facts::Facts`] reads it.
+macro_rules! facts {
+    () => {
+        concat!("c.seq, c.id, c.name, c.owner, ", attached!())
+    };
+}
+
+macro_rules! statements {
+    ($($(#[$doc:meta])* $name:ident = $sql:expr;)*) => {
+        $($(#[$doc])* pub(crate) const $name: &str = $sql;)*
+
+        /// Every statement, with its name.
+        pub const ALL: &[(&str, &str)] = &[$((stringify!($name), $name)),*];
+    };
+}
+
+statements! {
+    /// Whether storage answers.
+    READY = "SELECT value FROM meta WHERE key = 'schema'";
+
+    /// Gives a row if the name was free.
+    CREATE = "INSERT INTO connection (tenant, owner, id, name, type, created_at, key_id, sealed)
+              VALUES (?1, ?2, ?4, ?5, ?6, ?7, ?8, ?9)
+              ON CONFLICT (tenant, name) DO NOTHING RETURNING seq";
+    GET_BY_NAME = concat!("SELECT ", record!(), " FROM connection c WHERE c.tenant = ?1 AND c.name = ?4");
+    GET_BY_ID = concat!("SELECT ", record!(), " FROM connection c WHERE c.id = ?4 AND c.tenant = ?1");
+    FACTS_BY_NAME = concat!("SELECT ", facts!(), " FROM connection c WHERE c.tenant = ?1 AND c.name = ?4");
+    FACTS_BY_ID = concat!("SELECT ", facts!(), " FROM connection c WHERE c.id = ?4 AND c.tenant = ?1");
+    DELETE = "DELETE FROM connection WHERE seq = ?1";
+
+    /// `?4` the name to start after, `?5` how many rows (negative: all).
+    LIST_ALL = concat!(
+        "SELECT ", record!(), " FROM connection c WHERE c.tenant = ?1 AND c.name > ?4 ORDER BY c.name LIMIT ?5"
+    );
+    /// As `LIST_ALL`; `?6` the workspace.
+    LIST_WORKSPACE = concat!(
+        "SELECT ", record!(), " FROM attachment k CROSS JOIN connection c ON c.seq = k.seq
+          WHERE k.tenant = ?1 AND k.workspace_id = ?6 AND k.name > ?4 ORDER BY k.name LIMIT ?5"
+    );
+    /// As `LIST_ALL`, for somebody who is no admin: merges the keys of what they own with those of each workspace that
+    /// they are in. Of each workspace no more than a page's worth of keys is read: `name` stops at its last one (no
+    /// text comes after the blob x'', which stands for "to the end").
+    LIST_SEEN = concat!(
+        "WITH key(name, seq) AS (
+           SELECT * FROM (SELECT c.name, c.seq FROM connection c
+                           WHERE c.tenant = ?1 AND c.owner = ?2 AND c.name > ?4 ORDER BY c.name LIMIT ?5)
+           UNION
+           SELECT a.name, a.seq FROM member m CROSS JOIN attachment a
+            WHERE m.tenant = ?1 AND m.kind = 0 AND m.subject = ?2
+              AND a.tenant = ?1 AND a.workspace_id = m.workspace_id AND a.name > ?4
+              AND a.name <= CASE WHEN ?5 < 0 THEN x'' ELSE ifnull((SELECT l.name FROM attachment l
+                    WHERE l.tenant = ?1 AND l.workspace_id = m.workspace_id AND l.name > ?4
+                    ORDER BY l.name LIMIT 1 OFFSET ?5), x'') END
+           UNION
+           SELECT a.name, a.seq FROM member m CROSS JOIN attachment a
+            WHERE m.tenant = ?1 AND m.kind = 1 AND m.subject = ?3
+              AND a.tenant = ?1 AND a.workspace_id = m.workspace_id AND a.name > ?4
+              AND a.name <= CASE WHEN ?5 < 0 THEN x'' ELSE ifnull((SELECT l.name FROM attachment l
+                    WHERE l.tenant = ?1 AND l.workspace_id = m.workspace_id AND l.name > ?4
+                    ORDER BY l.name LIMIT 1 OFFSET ?5), x'') END
+           ORDER BY 1 LIMIT ?5)
+         SELECT ", record!(), " FROM key CROSS JOIN connection c ON c.seq = key.seq ORDER BY key.name"
+    );
+
+    /// `?4` the workspace; gives the caller's role in it, 0 if none, and nothing if it is not stored.
+    WORKSPACE_ROLE = "SELECT max(ifnull(s.role, 0), ifnull(e.role, 0)) FROM workspace w
+           LEFT JOIN member s ON s.tenant = w.tenant AND s.kind = 0 AND s.subject = ?2 AND s.workspace_id = w.id
+           LEFT JOIN member e ON e.tenant = w.tenant AND e.kind = 1 AND e.subject = ?3 AND e.workspace_id = w.id
+          WHERE w.tenant = ?1 AND w.id = ?4";
+    /// `?1` the connection's seq, `?2` the workspace.
+    ATTACHMENT = "SELECT id FROM attachment WHERE seq = ?1 AND workspace_id = ?2";
+    /// `?2` workspace, `?3` the connection's name, `?4` its seq, `?5` the attachment's id.
+    ATTACH = "INSERT INTO attachment (tenant, workspace_id, name, seq, id) VALUES (?1, ?2, ?3, ?4, ?5)";
+    /// `?2` workspace, `?3` the connection's name.
+    DETACH = "DELETE FROM attachment WHERE tenant = ?1 AND workspace_id = ?2 AND name = ?3";
+
+    /// `?2` created by, `?3` id, `?4` name, `?5` created at. Gives a row if the name was free.
+    CREATE_WORKSPACE = "INSERT INTO workspace (tenant, created_by, id, name, created_at) VALUES (?1, ?2, ?3, ?4, ?5)
+              ON CONFLICT (tenant, name) DO NOTHING RETURNING id";
+    /// `?2` name.
+    WORKSPACE_NAMED = "SELECT id FROM workspace WHERE tenant = ?1 AND name = ?2";
+    /// `?2` kind, `?3` subject or e-mail, `?4` workspace, `?5` role. The role given replaces the one there was.
+    PUT_MEMBER = "INSERT INTO member (tenant, kind, subject, workspace_id, role) VALUES (?1, ?2, ?3, ?4, ?5)
+              ON CONFLICT (tenant, kind, subject, workspace_id) DO UPDATE SET role = excluded.role";
+    /// The last id that the counter gave.
+    COUNTER = "SELECT last FROM counter WHERE tenant = ?1";
+    /// `?2` the last id given.
+    SET_COUNTER = "INSERT INTO counter (tenant, last) VALUES (?1, ?2) ON CONFLICT (tenant) DO UPDATE SET last = excluded.last";
+    /// The first id from `?2` on that is not taken, if `?2` itself is: walks the ids from there to the first gap.
+    NEXT_FREE = "SELECT w.id + 1 FROM workspace w WHERE w.tenant = ?1 AND w.id >= ?2
+            AND NOT EXISTS (SELECT 1 FROM workspace x WHERE x.tenant = w.tenant AND x.id = w.id + 1)
+          ORDER BY w.id LIMIT 1";
+    /// `?2` id.
+    WORKSPACE_EXISTS = "SELECT 1 FROM workspace WHERE tenant = ?1 AND id = ?2";
+    /// How many workspaces somebody is in, by subject or e-mail.
+    WORKSPACES_OF_COUNT = "SELECT count(*) FROM (
+            SELECT workspace_id FROM member WHERE tenant = ?1 AND kind = 0 AND subject = ?2
+            UNION SELECT workspace_id FROM member WHERE tenant = ?1 AND kind = 1 AND subject = ?3)";
+    WORKSPACES = "SELECT id, name, created_by, created_at FROM workspace WHERE tenant = ?1 ORDER BY id";
+    WORKSPACES_OF = "SELECT w.id, w.name, w.created_by, w.created_at FROM (
+            SELECT workspace_id FROM member WHERE tenant = ?1 AND kind = 0 AND subject = ?2
+            UNION SELECT workspace_id FROM member WHERE tenant = ?1 AND kind = 1 AND subject = ?3) m
+          CROSS JOIN workspace w ON w.tenant = ?1 AND w.id = m.workspace_id ORDER BY w.id";
+}
