@@ -301,3 +301,19 @@ async fn a_second_store_on_the_folder_is_refused() {
     let second = NativeStore::open(folder.path(), Options::default());
     assert!(matches!(second.err(), Some(OpenError::InUse(_))));
 }
+
+#[tokio::test]
+async fn a_database_of_a_newer_version_is_refused_and_left_alone() {
+    let (folder, store) = open();
+    drop(store);
+    let file = folder.path().join(patchbay_sql::DATABASE_FILE);
+    let newer = "UPDATE meta SET value = 99 WHERE key = 'schema'";
+    rusqlite::Connection::open(&file).unwrap().execute(newer, []).unwrap();
+    for _ in 0..2 {
+        let error = NativeStore::open(folder.path(), Options::default()).err().unwrap();
+        assert!(
+            matches!(error, OpenError::NewerSchema { found: 99, known: 1 }),
+            "{error}"
+        );
+    }
+}
