@@ -7,10 +7,11 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
+use http::header::{CONNECTION, HeaderValue};
 use http::request::Parts;
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use patchbay_core::api::{Admitted, Answer, LogLine, Refusal};
 use patchbay_core::limits::BODY_BYTES;
 use tokio::sync::Semaphore;
@@ -42,18 +43,29 @@ impl<H: Handler> Shared<H> {
     pub(crate) async fn call(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let started = Instant::now();
         let (head, body) = request.into_parts();
-        let Answer { response, log } = match self.handler.admit(&head).await {
-            Ok(admitted) => self.admitted(admitted, body).await,
+        let mut unread = !body.is_end_stream();
+        let Answer { mut response, log } = match self.handler.admit(&head).await {
+            Ok(admitted) => self.admitted(admitted, body, &mut unread).await,
             Err(answer) => answer,
         };
+        // HTTP/1 goes on after a body only where it was read to its end. A client that is not told so would send its
+        // next request into a connection that is about to close.
+        if unread && head.version < Version::HTTP_2 {
+            let headers = response.headers_mut();
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         write_log(&head, &response, &log, started);
         response.map(Full::new)
     }
 
-    async fn admitted(&self, admitted: Admitted, body: Incoming) -> Answer {
+    /// Reads the body where the operation takes one, and says in `unread` whether something of it is left.
+    async fn admitted(&self, admitted: Admitted, body: Incoming, unread: &mut bool) -> Answer {
         let body = if admitted.has_body() {
             match self.read(body).await {
-                Ok(body) => body,
+                Ok(body) => {
+                    *unread = false;
+                    body
+                }
                 Err(refusal) => return admitted.refuse(refusal),
             }
         } else {

@@ -1,0 +1,55 @@
+//! Holds a home behind an address to the contract.
+
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+use patchbay_core::model::Workspaces;
+use patchbay_testkit::{Address, Setting, cases, run};
+
+/// Holds a home behind an address to the contract. It creates and removes connections of its own, and leaves the
+/// workspaces that it made.
+#[derive(Parser)]
+struct Arguments {
+    /// The home, with authentication off: http://host:port
+    url: String,
+    /// Its mode of workspaces.
+    #[arg(long, value_enum, default_value = "open")]
+    workspaces: Mode,
+    /// Its bound for an answer, in bytes.
+    #[arg(long, default_value_t = 16 * 1024 * 1024)]
+    answer_bytes: usize,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Mode {
+    Open,
+    Managed,
+}
+
+#[tokio::main(flavor = "current_thread")]
+#[allow(clippy::print_stdout, reason = "the report")]
+async fn main() -> anyhow::Result<ExitCode> {
+    let arguments = Arguments::parse();
+    let setting = Setting {
+        workspaces: match arguments.workspaces {
+            Mode::Open => Workspaces::Open,
+            Mode::Managed => Workspaces::Managed,
+        },
+        answer_bytes: arguments.answer_bytes,
+        callers: false,
+    };
+    // A case that does not hold says so in the report; the panic's own text would come twice.
+    std::panic::set_hook(Box::new(|_| ()));
+    let target = Address::new(&arguments.url)?;
+    let report = run(&target, setting, &cases(), |case, outcome| {
+        if let Err(why) = outcome {
+            println!("FAILED {}: {}\n       {why}", case.group, case.name);
+        }
+        true
+    })
+    .await;
+    println!("{} passed, {} failed", report.passed, report.failed.len());
+    Ok(ExitCode::from(u8::from(
+        !report.failed.is_empty() || report.passed == 0,
+    )))
+}

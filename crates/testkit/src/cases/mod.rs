@@ -1,0 +1,71 @@
+//! The rules of the contract, a named case for one behaviour.
+
+#![allow(
+    clippy::indexing_slicing,
+    reason = "a case says by panicking that something does not hold"
+)]
+
+mod around;
+mod attaching;
+mod bodies;
+mod callers;
+mod create;
+mod details;
+mod heads;
+mod listing;
+mod paging;
+mod races;
+mod reading;
+mod removing;
+mod workspaces;
+
+use crate::runner::{Case, Setting};
+
+/// Cases out of functions, each named for its behaviour: `make!("create", always; one, two)`.
+macro_rules! make {
+    ($group:literal, $applies:expr; $($case:ident),+ $(,)?) => {
+        vec![$(crate::runner::Case {
+            group: $group,
+            name: stringify!($case).to_owned(),
+            applies: $applies,
+            act: Box::new(|world| Box::pin($case(world))),
+        }),+]
+    };
+}
+pub(crate) use make;
+
+fn always(_: &Setting) -> bool {
+    true
+}
+
+fn in_open_mode(setting: &Setting) -> bool {
+    setting.workspaces == patchbay_core::model::Workspaces::Open
+}
+
+fn in_managed_mode(setting: &Setting) -> bool {
+    !in_open_mode(setting)
+}
+
+fn with_callers(setting: &Setting) -> bool {
+    setting.callers && in_managed_mode(setting)
+}
+
+/// Every case, grouped by operation.
+pub fn cases() -> Vec<Case> {
+    let groups = [
+        heads::cases(),
+        bodies::cases(),
+        create::cases(),
+        details::cases(),
+        reading::cases(),
+        attaching::cases(),
+        listing::cases(),
+        paging::cases(),
+        removing::cases(),
+        workspaces::cases(),
+        around::cases(),
+        callers::cases(),
+        races::cases(),
+    ];
+    groups.into_iter().flatten().collect()
+}

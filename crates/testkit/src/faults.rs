@@ -1,0 +1,1 @@
+//! A target broken on purpose, to show that the cases notice.

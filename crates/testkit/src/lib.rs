@@ -1,0 +1,19 @@
+//! What every home and store of Patchbay is held to.
+//!
+//! [`cases`] gives the rules of the contract, a named case for one behaviour, grouped by operation; [`run`] holds a
+//! [`Target`] to them: the core in this process over any store ([`InProcess`]), or a home behind an [`Address`].
+//! [`MemoryStore`] is the reference model. [`faults`] breaks a target on purpose, to show that the cases notice.
+
+mod cases;
+pub mod faults;
+mod memory;
+mod runner;
+mod target;
+mod url;
+mod world;
+
+pub use cases::cases;
+pub use memory::MemoryStore;
+pub use runner::{Case, Report, Setting, run};
+pub use target::{InProcess, SystemHost, Target};
+pub use url::Address;

@@ -1,0 +1,305 @@
+//! The reference model: a store of plain maps behind one lock. What it does is what the contract says, in the fewest
+//! words; the real stores are held against it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use patchbay_core::access::{self, Verdict};
+use patchbay_core::limits;
+use patchbay_core::model::{
+    Attached, AttachmentId, Caller, ConnectionId, Name, Record, Role, Subject, Tenant, Timestamp, Workspace,
+    WorkspaceId, Workspaces,
+};
+use patchbay_core::store::{
+    Attach, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome, DetachOutcome, ListOutcome, ListQuery,
+    Lookup, Seen, Store, StoreError, WorkspacesOf, row_bytes,
+};
+
+/// A store in memory. Clones share it; nothing outlives the last one.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryStore(Arc<Mutex<HashMap<Tenant, TenantState>>>);
+
+#[derive(Debug, Default)]
+struct TenantState {
+    connections: BTreeMap<Name, Kept>,
+    workspaces: BTreeMap<WorkspaceId, Room>,
+    /// The workspace id that was given out last.
+    counter: u64,
+}
+
+#[derive(Debug)]
+struct Kept {
+    record: Record,
+    attachments: BTreeMap<WorkspaceId, AttachmentId>,
+}
+
+#[derive(Debug)]
+struct Room {
+    workspace: Workspace,
+    /// By subject or e-mail address.
+    members: HashMap<Subject, Role>,
+}
+
+impl Room {
+    fn role(&self, caller: &Caller) -> Option<Role> {
+        let by = |subject: &Subject| self.members.get(subject).copied();
+        match (by(&caller.subject), caller.email.as_ref().and_then(by)) {
+            (Some(Role::Owner), _) | (_, Some(Role::Owner)) => Some(Role::Owner),
+            (one, other) => one.or(other),
+        }
+    }
+}
+
+impl TenantState {
+    fn role(&self, caller: &Caller, workspace: WorkspaceId) -> Option<Role> {
+        self.workspaces.get(&workspace).and_then(|room| room.role(caller))
+    }
+
+    fn attached(&self, kept: &Kept) -> Vec<Attached> {
+        kept.attachments
+            .keys()
+            .filter_map(|id| self.workspaces.get(id))
+            .map(|room| Attached {
+                workspace: room.workspace.id,
+                name: room.workspace.name.clone(),
+            })
+            .collect()
+    }
+
+    fn seen(&self, caller: &Caller, kept: &Kept) -> Option<Seen> {
+        let (owner, attached) = (&kept.record.owner, self.attached(kept));
+        let roles = |workspace| self.role(caller, workspace);
+        access::sees_connection(caller, owner, &attached, &roles).then(|| Seen {
+            record: kept.record.clone(),
+            workspace_names: access::visible_names(caller, owner, &attached, &roles),
+        })
+    }
+
+    fn by_id(&self, id: ConnectionId) -> Option<&Kept> {
+        self.connections.values().find(|kept| kept.record.id == id)
+    }
+
+    fn list(&self, caller: &Caller, query: &ListQuery) -> ListOutcome {
+        if let Some(workspace) = query.workspace {
+            match self.workspaces.get(&workspace) {
+                None if query.workspaces == Workspaces::Managed => return ListOutcome::NoWorkspace,
+                Some(room) if !access::sees_workspace(caller, room.role(caller)) => return ListOutcome::NoWorkspace,
+                _ => {}
+            }
+        }
+        let seen = self
+            .connections
+            .values()
+            .filter(|kept| query.after.as_ref().is_none_or(|after| kept.record.name > *after))
+            .filter(|kept| query.workspace.is_none_or(|at| kept.attachments.contains_key(&at)))
+            .filter_map(|kept| self.seen(caller, kept));
+        let (mut rows, mut bytes) = (Vec::new(), 0);
+        for row in seen {
+            bytes += row_bytes(&row);
+            let full = query.limit.is_some_and(|limit| rows.len() >= usize::from(limit));
+            if full || (bytes > query.most_bytes && !rows.is_empty()) {
+                return ListOutcome::Page { rows, more: true };
+            }
+            rows.push(row);
+        }
+        ListOutcome::Page { rows, more: false }
+    }
+
+    fn attach(&mut self, caller: &Caller, attach: &Attach) -> AttachOutcome {
+        let Some(kept) = self.by_id(attach.connection) else {
+            return AttachOutcome::NoConnection;
+        };
+        let attached = self.attached(kept);
+        let roles = |workspace| self.role(caller, workspace);
+        let verdict = access::attach(caller, &kept.record.owner, &attached, &roles);
+        if verdict == Verdict::Invisible {
+            return AttachOutcome::NoConnection;
+        }
+        let known = self.workspaces.contains_key(&attach.workspace);
+        let exists = known || attach.workspaces == Workspaces::Open;
+        if !exists || !access::sees_workspace(caller, roles(attach.workspace)) {
+            return AttachOutcome::NoWorkspace;
+        }
+        if verdict == Verdict::Forbidden {
+            return AttachOutcome::Forbidden;
+        }
+        if let Some(id) = kept.attachments.get(&attach.workspace) {
+            return AttachOutcome::Attached(*id);
+        }
+        if attached.len() >= limits::WORKSPACES_PER_CONNECTION {
+            return AttachOutcome::TooMany;
+        }
+        let name = kept.record.name.clone();
+        if !known && !self.open(caller, attach) {
+            return AttachOutcome::NoWorkspace;
+        }
+        if let Some(kept) = self.connections.get_mut(&name) {
+            kept.attachments.insert(attach.workspace, attach.id);
+        }
+        AttachOutcome::Attached(attach.id)
+    }
+
+    /// Makes `workspace-<id>`, without members.
+    fn open(&mut self, caller: &Caller, attach: &Attach) -> bool {
+        let Ok(name) = Name::new(&format!("workspace-{}", attach.workspace)) else {
+            return false;
+        };
+        let workspace = Workspace {
+            id: attach.workspace,
+            name,
+            created_by: caller.subject.clone(),
+            created_at: attach.now,
+        };
+        let members = HashMap::new();
+        self.workspaces.insert(attach.workspace, Room { workspace, members });
+        true
+    }
+
+    fn detach(&mut self, caller: &Caller, connection: ConnectionId, workspace: WorkspaceId) -> DetachOutcome {
+        let Some(kept) = self
+            .by_id(connection)
+            .filter(|kept| kept.attachments.contains_key(&workspace))
+        else {
+            return DetachOutcome::NotAttached;
+        };
+        let roles = |workspace| self.role(caller, workspace);
+        match access::detach(caller, &kept.record.owner, workspace, &roles) {
+            Verdict::Invisible => return DetachOutcome::NotAttached,
+            Verdict::Forbidden => return DetachOutcome::Forbidden,
+            Verdict::Allowed => {}
+        }
+        let name = kept.record.name.clone();
+        if let Some(kept) = self.connections.get_mut(&name) {
+            kept.attachments.remove(&workspace);
+        }
+        DetachOutcome::Detached
+    }
+
+    fn delete(&mut self, caller: &Caller, name: &Name) -> DeleteOutcome {
+        let Some(kept) = self.connections.get(name) else {
+            return DeleteOutcome::NotFound;
+        };
+        let mut attached = self.attached(kept);
+        let roles = |workspace| self.role(caller, workspace);
+        match access::delete(caller, &kept.record.owner, &attached, &roles) {
+            Verdict::Invisible => return DeleteOutcome::NotFound,
+            Verdict::Forbidden => return DeleteOutcome::Forbidden,
+            Verdict::Allowed => {}
+        }
+        if !attached.is_empty() {
+            attached.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+            return DeleteOutcome::Attached(attached);
+        }
+        let id = kept.record.id;
+        self.connections.remove(name);
+        DeleteOutcome::Deleted(id)
+    }
+
+    fn create_workspace(&mut self, caller: &Caller, name: Name, now: Timestamp) -> CreateWorkspaceOutcome {
+        if self.workspaces.values().any(|room| room.workspace.name == name) {
+            return CreateWorkspaceOutcome::NameTaken;
+        }
+        let among = self.workspaces.values().filter(|room| room.role(caller).is_some());
+        if among.count() >= limits::WORKSPACES_PER_PERSON {
+            return CreateWorkspaceOutcome::TooMany;
+        }
+        let free = (self.counter + 1..=limits::WORKSPACE_ID)
+            .filter_map(|id| WorkspaceId::new(id).ok())
+            .find(|id| !self.workspaces.contains_key(id));
+        let Some(id) = free else {
+            return CreateWorkspaceOutcome::TooMany;
+        };
+        self.counter = id.get();
+        let workspace = Workspace {
+            id,
+            name,
+            created_by: caller.subject.clone(),
+            created_at: now,
+        };
+        let members = HashMap::from([(caller.subject.clone(), Role::Owner)]);
+        self.workspaces.insert(id, Room { workspace, members });
+        CreateWorkspaceOutcome::Created(id)
+    }
+
+    fn list_workspaces(&self, caller: &Caller, of: &WorkspacesOf) -> Vec<Workspace> {
+        let listed = |room: &&Room| match of {
+            WorkspacesOf::Everybody => true,
+            WorkspacesOf::Caller => room.role(caller).is_some(),
+            WorkspacesOf::Person(person) => room.members.contains_key(person),
+        };
+        let rooms = self.workspaces.values().filter(listed);
+        rooms.map(|room| room.workspace.clone()).collect()
+    }
+}
+
+impl MemoryStore {
+    fn tenants(&self) -> MutexGuard<'_, HashMap<Tenant, TenantState>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn with<T>(&self, caller: &Caller, act: impl FnOnce(&mut TenantState) -> T) -> Result<T, StoreError> {
+        Ok(act(self.tenants().entry(caller.tenant.clone()).or_default()))
+    }
+}
+
+impl Store for MemoryStore {
+    async fn create(&self, caller: &Caller, record: Record) -> Result<CreateOutcome, StoreError> {
+        self.with(caller, |state| {
+            if state.connections.contains_key(&record.name) {
+                return CreateOutcome::NameTaken;
+            }
+            let attachments = BTreeMap::new();
+            let name = record.name.clone();
+            state.connections.insert(name, Kept { record, attachments });
+            CreateOutcome::Created
+        })
+    }
+
+    async fn get(&self, caller: &Caller, lookup: Lookup) -> Result<Option<Seen>, StoreError> {
+        self.with(caller, |state| {
+            let kept = match &lookup {
+                Lookup::Name(name) => state.connections.get(name),
+                Lookup::Id(id) => state.by_id(*id),
+            };
+            kept.and_then(|kept| state.seen(caller, kept))
+        })
+    }
+
+    async fn list(&self, caller: &Caller, query: ListQuery) -> Result<ListOutcome, StoreError> {
+        self.with(caller, |state| state.list(caller, &query))
+    }
+
+    async fn attach(&self, caller: &Caller, attach: Attach) -> Result<AttachOutcome, StoreError> {
+        self.with(caller, |state| state.attach(caller, &attach))
+    }
+
+    async fn detach(
+        &self,
+        caller: &Caller,
+        connection: ConnectionId,
+        workspace: WorkspaceId,
+    ) -> Result<DetachOutcome, StoreError> {
+        self.with(caller, |state| state.detach(caller, connection, workspace))
+    }
+
+    async fn delete(&self, caller: &Caller, name: Name) -> Result<DeleteOutcome, StoreError> {
+        self.with(caller, |state| state.delete(caller, &name))
+    }
+
+    async fn create_workspace(
+        &self,
+        caller: &Caller,
+        name: Name,
+        now: Timestamp,
+    ) -> Result<CreateWorkspaceOutcome, StoreError> {
+        self.with(caller, |state| state.create_workspace(caller, name, now))
+    }
+
+    async fn list_workspaces(&self, caller: &Caller, of: WorkspacesOf) -> Result<Vec<Workspace>, StoreError> {
+        self.with(caller, |state| state.list_workspaces(caller, &of))
+    }
+
+    async fn ready(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,130 @@
+//! What a case speaks to: anything that answers HTTP-shaped requests.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use futures_util::future::LocalBoxFuture;
+use http::{Request, Response};
+use patchbay_core::api::{Config, Host, Patchbay};
+use patchbay_core::identity::Authentication;
+use patchbay_core::model::{Caller, Timestamp, Workspaces};
+use patchbay_core::seal::KeyRing;
+use patchbay_core::store::Store;
+
+/// Answers HTTP-shaped requests. A `Content-Length` beyond the body announces a body that never comes.
+pub trait Target {
+    /// Sends one request; on behalf of `caller`, or of everybody where authentication is off. An answer that does not
+    /// come is an error with its reason.
+    fn send<'a>(
+        &'a self,
+        caller: Option<&'a Caller>,
+        request: Request<Bytes>,
+    ) -> LocalBoxFuture<'a, Result<Response<Bytes>, String>>;
+}
+
+/// A host with the machine's clock and randomness.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemHost;
+
+impl Host for SystemHost {
+    fn now(&self) -> Timestamp {
+        let micros = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_micros());
+        Timestamp::from_micros(i64::try_from(micros).unwrap_or(i64::MAX))
+    }
+
+    #[allow(clippy::expect_used, reason = "a test cannot go on without randomness")]
+    fn fill(&self, bytes: &mut [u8]) {
+        getrandom::fill(bytes).expect("the machine's randomness");
+    }
+}
+
+/// The core in this process, over a store whose clones share it.
+pub struct InProcess<S> {
+    store: S,
+    workspaces: Workspaces,
+    answer_bytes: usize,
+    everybody: Rc<Patchbay<S, SystemHost>>,
+    /// One a caller: who calls is a matter of configuration as long as there are no tokens.
+    callers: RefCell<Vec<(Caller, Rc<Patchbay<S, SystemHost>>)>>,
+}
+
+/// A ring for tests.
+const RING: &str = "k1:testkit-testkit-testkit-testkit-testkit-testkit";
+
+impl<S: Store + Clone> InProcess<S> {
+    /// The core over `store`, with authentication off.
+    pub fn new(store: S, workspaces: Workspaces, answer_bytes: usize) -> Self {
+        let everybody = patchbay(store.clone(), Authentication::off(), workspaces, answer_bytes);
+        Self {
+            store,
+            workspaces,
+            answer_bytes,
+            everybody,
+            callers: RefCell::default(),
+        }
+    }
+
+    fn of(&self, caller: Option<&Caller>) -> Rc<Patchbay<S, SystemHost>> {
+        let Some(caller) = caller else {
+            return Rc::clone(&self.everybody);
+        };
+        let mut callers = self.callers.borrow_mut();
+        if let Some((_, patchbay)) = callers.iter().find(|(known, _)| known == caller) {
+            return Rc::clone(patchbay);
+        }
+        let authentication = Authentication::Off(caller.clone());
+        let made = patchbay(self.store.clone(), authentication, self.workspaces, self.answer_bytes);
+        callers.push((caller.clone(), Rc::clone(&made)));
+        made
+    }
+}
+
+#[allow(clippy::expect_used, reason = "a constant")]
+fn patchbay<S: Store>(
+    store: S,
+    authentication: Authentication,
+    workspaces: Workspaces,
+    answer_bytes: usize,
+) -> Rc<Patchbay<S, SystemHost>> {
+    let config = Config {
+        authentication,
+        workspaces,
+        answer_bytes,
+    };
+    let ring = KeyRing::parse(RING).expect("a key ring");
+    Rc::new(Patchbay::new(store, ring, SystemHost, config))
+}
+
+impl<S: Store + Clone> Target for InProcess<S> {
+    fn send<'a>(
+        &'a self,
+        caller: Option<&'a Caller>,
+        request: Request<Bytes>,
+    ) -> LocalBoxFuture<'a, Result<Response<Bytes>, String>> {
+        let patchbay = self.of(caller);
+        Box::pin(async move {
+            let (head, body) = request.into_parts();
+            let answer = match patchbay.admit(&head).await {
+                Ok(admitted) if announced(&head.headers) > body.len() as u64 => {
+                    return Err(format!("{} waits for a body that never comes", admitted.operation()));
+                }
+                Ok(admitted) => patchbay.answer(admitted, body).await,
+                Err(answer) => answer,
+            };
+            Ok(answer.response)
+        })
+    }
+}
+
+/// The length that a request's head announces.
+pub(crate) fn announced(headers: &http::HeaderMap) -> u64 {
+    let length = headers.get(http::header::CONTENT_LENGTH);
+    length
+        .and_then(|length| length.to_str().ok())
+        .and_then(|length| length.parse().ok())
+        .unwrap_or(0)
+}

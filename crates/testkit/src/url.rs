@@ -1,0 +1,95 @@
+//! A home behind an address.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use futures_util::future::LocalBoxFuture;
+use http::uri::{Authority, Scheme};
+use http::{Request, Response, Uri};
+use http_body_util::{BodyExt as _, Either, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use patchbay_core::model::Caller;
+
+use crate::target::{Target, announced};
+
+/// No answer of the contract takes so long.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+type Body = Either<Full<Bytes>, Never>;
+
+/// A home that answers at `http://host:port`. Speaks HTTP/1.1, with kept connections.
+pub struct Address {
+    authority: Authority,
+    client: Client<HttpConnector, Body>,
+}
+
+impl Address {
+    /// The home at an address of the form `http://host:port`.
+    ///
+    /// # Errors
+    /// Where `url` is of another form.
+    pub fn new(url: &str) -> anyhow::Result<Self> {
+        let parts = url.parse::<Uri>().context("the address is not a URL")?.into_parts();
+        anyhow::ensure!(
+            parts.scheme == Some(Scheme::HTTP),
+            "the address must begin with http://"
+        );
+        Ok(Self {
+            authority: parts.authority.context("the address must name a host")?,
+            client: Client::builder(TokioExecutor::new()).build_http(),
+        })
+    }
+}
+
+impl Target for Address {
+    fn send<'a>(
+        &'a self,
+        caller: Option<&'a Caller>,
+        request: Request<Bytes>,
+    ) -> LocalBoxFuture<'a, Result<Response<Bytes>, String>> {
+        Box::pin(async move {
+            if caller.is_some() {
+                return Err("a home behind an address has no other callers while authentication is off".into());
+            }
+            let (mut head, body) = request.into_parts();
+            let mut uri = head.uri.into_parts();
+            (uri.scheme, uri.authority) = (Some(Scheme::HTTP), Some(self.authority.clone()));
+            head.uri = Uri::from_parts(uri).map_err(|error| error.to_string())?;
+            let body = if announced(&head.headers) > body.len() as u64 {
+                Either::Right(Never)
+            } else {
+                Either::Left(Full::new(body))
+            };
+            let exchange = async {
+                let response = self.client.request(Request::from_parts(head, body)).await;
+                let (head, body) = response.map_err(|error| format!("{error:?}"))?.into_parts();
+                let body = body.collect().await.map_err(|error| format!("{error:?}"))?;
+                Ok(Response::from_parts(head, body.to_bytes()))
+            };
+            tokio::time::timeout(PATIENCE, exchange)
+                .await
+                .unwrap_or_else(|_| Err("no answer came in time".into()))
+        })
+    }
+}
+
+/// A body that is announced and never comes.
+struct Never;
+
+impl hyper::body::Body for Never {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, Infallible>>> {
+        Poll::Pending
+    }
+}

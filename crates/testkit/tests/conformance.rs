@@ -1,0 +1,51 @@
+//! The stores of this workspace, each behind the core in this process, held to the contract in both modes.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use patchbay_core::model::Workspaces;
+use patchbay_core::store::Store;
+use patchbay_sql::{NativeStore, Options};
+use patchbay_testkit::{InProcess, MemoryStore, Setting, cases, run};
+
+async fn holds<S: Store + Clone>(store: S, workspaces: Workspaces) {
+    let setting = Setting {
+        workspaces,
+        answer_bytes: 1024 * 1024,
+        callers: true,
+    };
+    let target = InProcess::new(store, workspaces, setting.answer_bytes);
+    let report = run(&target, setting, &cases(), |_, _| true).await;
+    println!("{} cases held, {} did not", report.passed, report.failed.len());
+    assert!(report.failed.is_empty(), "{:#?}", report.failed);
+    assert!(report.passed > 150, "only {} cases applied", report.passed);
+}
+
+#[tokio::test]
+async fn the_reference_model_holds_in_open_mode() {
+    holds(MemoryStore::default(), Workspaces::Open).await;
+}
+
+#[tokio::test]
+async fn the_reference_model_holds_in_managed_mode() {
+    holds(MemoryStore::default(), Workspaces::Managed).await;
+}
+
+#[tokio::test]
+async fn the_native_store_holds_in_open_mode() {
+    let folder = tempfile::tempdir().unwrap();
+    holds(
+        NativeStore::open(folder.path(), Options::default()).unwrap(),
+        Workspaces::Open,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn the_native_store_holds_in_managed_mode() {
+    let folder = tempfile::tempdir().unwrap();
+    holds(
+        NativeStore::open(folder.path(), Options::default()).unwrap(),
+        Workspaces::Managed,
+    )
+    .await;
+}
