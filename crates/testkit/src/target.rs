@@ -49,8 +49,10 @@ pub struct InProcess<S> {
     answer_bytes: usize,
     everybody: Rc<Patchbay<S, SystemHost>>,
     /// One a caller: who calls is a matter of configuration as long as there are no tokens.
-    callers: RefCell<Vec<(Caller, Rc<Patchbay<S, SystemHost>>)>>,
+    callers: RefCell<Vec<Called<S>>>,
 }
+
+type Called<S> = (Caller, Rc<Patchbay<S, SystemHost>>);
 
 /// A ring for tests.
 const RING: &str = "k1:testkit-testkit-testkit-testkit-testkit-testkit";

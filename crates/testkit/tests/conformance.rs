@@ -1,6 +1,10 @@
 //! The stores of this workspace, each behind the core in this process, held to the contract in both modes.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test may panic, and say what it did"
+)]
 
 use patchbay_core::model::Workspaces;
 use patchbay_core::store::Store;

@@ -73,7 +73,7 @@ async fn an_owner_sees_and_deletes_what_is_theirs(world: &World<'_>) {
         .post_as(ann, "connections/get_by_id", &json!({ "id": id }))
         .await
         .ok();
-    assert_eq!(names(world, ann, json!({})).await, [name.clone()]);
+    assert_eq!(names(world, ann, json!({})).await, std::slice::from_ref(&name));
     let own = world.create_workspace(Some(ann), &world.name()).await;
     let pair = json!({ "workspace_id": own, "connection_id": id });
     world.post_as(ann, "connections/add_to_workspace", &pair).await.ok();
@@ -141,10 +141,10 @@ async fn a_member_reads_what_is_attached_and_may_not_delete_it(world: &World<'_>
         .post_as(cast.bob, "connections/get_by_id", &json!({ "id": id }))
         .await
         .ok();
-    assert_eq!(names(world, cast.bob, json!({})).await, [name.clone()]);
+    assert_eq!(names(world, cast.bob, json!({})).await, std::slice::from_ref(&name));
     assert_eq!(
         names(world, cast.bob, json!({ "workspace_id": workspace })).await,
-        [name.clone()]
+        std::slice::from_ref(&name)
     );
     world
         .post_as(cast.bob, "connections/delete", &json!({ "name": name }))

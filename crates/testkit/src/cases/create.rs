@@ -116,7 +116,7 @@ async fn unusual_names_come_back_as_given(world: &World<'_>) {
         assert_eq!(world.get_by_id(&id).await.ok().text("name"), name);
         assert_eq!(
             world.list(json!({ "workspace_id": workspace })).await.names,
-            [name.clone()]
+            std::slice::from_ref(&name)
         );
         world.detach(workspace, &id).await.no_content();
         world.delete(&name).await.no_content();

@@ -119,7 +119,7 @@ async fn what_is_changed_is_seen_at_once(world: &World<'_>) {
         world.attach(workspace, &id).await;
         assert_eq!(
             world.list(json!({ "workspace_id": workspace })).await.names,
-            [name.clone()]
+            std::slice::from_ref(&name)
         );
         world.detach(workspace, &id).await.no_content();
         assert!(world.list(json!({ "workspace_id": workspace })).await.names.is_empty());
