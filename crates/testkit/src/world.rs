@@ -2,6 +2,7 @@
 
 #![allow(
     clippy::expect_used,
+    clippy::indexing_slicing,
     clippy::panic,
     reason = "a case says by panicking that something does not hold"
 )]
@@ -298,6 +299,22 @@ impl<'t> World<'t> {
 
     pub(crate) async fn list(&self, body: Value) -> Listed {
         Listed::new(&self.post("connections/list", &body).await)
+    }
+
+    /// Every page of a list from its first to its last; each goes on where the one before it ended.
+    pub(crate) async fn pages(&self, mut body: Value) -> Vec<Listed> {
+        let mut pages = Vec::<Listed>::new();
+        loop {
+            let page = self.list(body.clone()).await;
+            if let Some(before) = pages.last() {
+                let (last, first) = (before.names.last(), page.names.first());
+                assert!(last < first, "after {last:?} comes {first:?}");
+            }
+            let next = page.next.clone();
+            pages.push(page);
+            let Some(cursor) = next else { return pages };
+            body["cursor"] = cursor.into();
+        }
     }
 
     /// Somebody of a tenant that only this case knows.

@@ -81,14 +81,9 @@ async fn without_a_workspace_it_lists_what_is_attached_nowhere_too(world: &World
     let (free, _) = world.some().await;
     let (bound, id) = world.some().await;
     world.attach(workspace, &id).await;
-    let mut found = Vec::new();
-    let mut body = json!({ "limit": 1000 });
-    loop {
-        let page = world.list(body).await;
-        found.extend(page.names.into_iter().filter(|name| [&free, &bound].contains(&name)));
-        let Some(next) = page.next else { break };
-        body = json!({ "limit": 1000, "cursor": next });
-    }
+    let pages = world.pages(json!({ "limit": 1000 })).await;
+    let names = pages.into_iter().flat_map(|page| page.names);
+    let found: Vec<String> = names.filter(|name| [&free, &bound].contains(&name)).collect();
     assert_eq!(found, [free, bound]);
 }
 
@@ -112,18 +107,12 @@ async fn a_list_past_the_bound_is_413_and_says_limit(world: &World<'_>) {
     }
     let body = json!({ "workspace_id": workspace });
     world.post("connections/list", &body).await.refused(413, &["limit"]);
-    let (mut count, mut body) = (0, json!({ "workspace_id": workspace, "limit": 1000 }));
-    loop {
-        let page = world.list(body).await;
-        assert!(
-            page.bytes <= world.setting.answer_bytes,
-            "a page of {} bytes",
-            page.bytes
-        );
+    let mut count = 0;
+    for page in world.pages(json!({ "workspace_id": workspace, "limit": 1000 })).await {
+        let (bytes, most) = (page.bytes, world.setting.answer_bytes);
+        assert!(bytes <= most, "a page of {bytes} bytes");
         assert!(!page.names.is_empty(), "a page holds at least one");
         count += page.names.len();
-        let Some(next) = page.next else { break };
-        body = json!({ "workspace_id": workspace, "limit": 1000, "cursor": next });
     }
     assert_eq!(count, many);
 }

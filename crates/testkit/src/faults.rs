@@ -1,1 +1,0 @@
-//! A target broken on purpose, to show that the cases notice.
