@@ -1,0 +1,8 @@
+# get the connection input details
+# retrieve the authorization token
+headers = wl.auth.auth_header()
+url = f"{APIURL}/v1/api/connections/get"
+data = {
+'name': bigquery_connection_input_name
+}
+display(requests.post(url, headers=headers, json=data).json())
