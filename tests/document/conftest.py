@@ -7,19 +7,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import yaml
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def pytest_addoption(parser):
     parser.addoption("--patchbay-binary", type=Path, required=True, help="the `patchbay` to test")
-
-
-@pytest.fixture(scope="session")
-def document():
-    """docs/openapi.yaml, read."""
-    return yaml.safe_load((ROOT / "docs/openapi.yaml").read_text())
 
 
 @pytest.fixture

@@ -11,15 +11,25 @@ from pathlib import Path
 import jsonschema
 import pytest
 import requests
+import yaml
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
-from conftest import ROOT
-
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
 METHODS = ["GET", "PUT", "POST", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE", "PURGE"]
 WORKSPACES = ["open", "managed"]
+
+
+@pytest.fixture(scope="module")
+def document():
+    return yaml.safe_load((ROOT / "docs/openapi.yaml").read_text())
+
+
+@pytest.fixture(scope="module")
+def page():
+    return (ROOT / "docs/api.md").read_text()
 
 
 # The document by itself.
@@ -100,6 +110,14 @@ def test_the_server_keeps_to_the_document_with_good_and_bad_data(patchbay, tmp_p
     assert run.returncode == 0, run.stdout
 
 
+def test_the_longest_details_of_the_document_are_the_longest_that_the_server_takes(patchbay, document):
+    create = patchbay("open") + "/v1/api/connections/create"
+    most = document["components"]["schemas"]["Details"]["maxLength"]
+    for length, status in [(most, 200), (most + 1, 400)]:
+        answer = requests.post(create, json={"name": f"of {length}", "type": "T", "details": "x" * length})
+        assert answer.status_code == status, answer.text
+
+
 def test_a_documented_path_refuses_other_methods_and_says_which_it_serves(patchbay, document):
     url = patchbay("open")
     for path, item in document["paths"].items():
@@ -134,8 +152,7 @@ def test_the_document_has_the_routes_of_the_core_and_no_others(document):
 # The page.
 
 
-def test_every_example_of_the_page_answers_as_printed(patchbay):
-    page = (ROOT / "docs/api.md").read_text()
+def test_every_example_of_the_page_answers_as_printed(patchbay, page):
     blocks = re.findall(r"^```sh( managed)?\n(curl .*?)^```\n\n```http\n(.*?)^```$", page, re.M | re.S)
     assert len(blocks) == page.count("\n```sh") == page.count("\ncurl "), "each example is a command and its answer"
     urls = {"": patchbay("open"), " managed": patchbay("managed")}
@@ -152,8 +169,7 @@ def test_every_example_of_the_page_answers_as_printed(patchbay):
         assert blank(shown) == blank(got), f"{command}{body}"
 
 
-def test_the_python_of_the_page_prints_what_the_page_says(patchbay):
-    page = (ROOT / "docs/api.md").read_text()
+def test_the_python_of_the_page_prints_what_the_page_says(patchbay, page):
     [(program, printed)] = re.findall(r"^```python\n(.*?)^```\n\n```text\n(.*?)^```$", page, re.M | re.S)
     program = program.replace("http://127.0.0.1:8080", patchbay("open"))
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30)
