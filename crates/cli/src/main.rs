@@ -2,6 +2,7 @@
 
 mod host;
 mod keys;
+mod log;
 mod serve;
 mod settings;
 

@@ -1,24 +1,26 @@
 //! `patchbay serve`: the native server over the store in a folder.
 
 use std::future::Future;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::request::Parts;
 use patchbay_core::api::{Admitted, Answer, Config, Patchbay};
 use patchbay_core::identity::Authentication;
-use patchbay_server::{Handler, Limits};
-use patchbay_sql::{NativeStore, Options};
+use patchbay_server::{Handler, Limits, Metrics, Options};
+use patchbay_sql::{NativeStore, OnCommit, Options as StoreOptions};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::host::NativeHost;
 use crate::keys::{self, Source};
+use crate::log::Log;
 use crate::settings::{self, Serve};
 
 /// The native home's bound for an answer (contract, "Errors").
@@ -42,12 +44,18 @@ impl Handler for Native {
 /// # Errors
 /// What stops the start, in a sentence that says what to do.
 pub fn run(serve: &Serve) -> anyhow::Result<()> {
-    ensure!(
-        serve.listen.ip().to_canonical().is_loopback() || serve.allow_anonymous,
-        "authentication is off, so {} would let everybody in: listen on 127.0.0.1, or give --allow-anonymous",
-        serve.listen
-    );
-    start_log(serve);
+    for address in [Some(serve.listen), serve.metrics_listen].into_iter().flatten() {
+        ensure!(
+            address.ip().to_canonical().is_loopback() || serve.allow_anonymous,
+            "authentication is off, so {address} would let everybody in: listen on 127.0.0.1, or give --allow-anonymous"
+        );
+    }
+    let tls = match (&serve.tls_cert, &serve.tls_key) {
+        (Some(cert), Some(key)) => Some(patchbay_server::tls(cert, key)?),
+        (None, None) => None,
+        _ => bail!("TLS needs both --tls-cert and --tls-key"),
+    };
+    let log = Log::start(serve.log);
     // The folder holds secrets: nobody else has business in it.
     std::fs::DirBuilder::new()
         .recursive(true)
@@ -55,7 +63,11 @@ pub fn run(serve: &Serve) -> anyhow::Result<()> {
         .create(&serve.data)
         .with_context(|| format!("the data folder {} cannot be made", serve.data.display()))?;
     let (ring, source) = keys::ring(settings::keys()?, &serve.data)?;
-    let store = NativeStore::open(&serve.data, Options::default())?;
+    let lost = log.lost.clone();
+    let metrics = Metrics::new(move || lost.dropped_lines())?;
+    let committed = metrics.clone();
+    let on_commit = Some(Arc::new(move |changes, time| committed.committed(changes, time)) as OnCommit);
+    let store = NativeStore::open(&serve.data, StoreOptions { on_commit })?;
     let config = Config {
         authentication: Authentication::off(),
         workspaces: serve.workspaces.into(),
@@ -64,39 +76,55 @@ pub fn run(serve: &Serve) -> anyhow::Result<()> {
     let native = Native(Arc::new(Patchbay::new(store, ring, NativeHost, config)));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let listener = TcpListener::bind(serve.listen)
-            .await
-            .with_context(|| format!("cannot listen on {}", serve.listen))?;
+        let listener = bind(serve.listen).await?;
+        let metrics_listener = match serve.metrics_listen {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        greet(listener.local_addr()?, &serve.data, &source);
+        let base = format!(
+            "{}://{}",
+            if tls.is_some() { "https" } else { "http" },
+            listener.local_addr()?
+        );
+        let metrics_address = metrics_listener.as_ref().map(TcpListener::local_addr).transpose()?;
+        greet(&base, metrics_address, &serve.data, &source);
         let shutdown = async move {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
+        }
+        .shared();
+        let limits = Limits::default();
+        let page = async {
+            if let Some(listener) = metrics_listener {
+                patchbay_server::serve_metrics(listener, metrics.clone(), limits.clone(), shutdown.clone()).await;
+            }
         };
-        patchbay_server::serve(listener, native, Limits::default(), ANSWER_BYTES, shutdown).await;
+        let options = Options {
+            limits: limits.clone(),
+            list_bytes: ANSWER_BYTES,
+            tls,
+            metrics: metrics.clone(),
+        };
+        tokio::join!(
+            patchbay_server::serve(listener, native, options, shutdown.clone()),
+            page
+        );
         anyhow::Ok(())
     })
 }
 
-/// A line a request: text on a terminal, JSON otherwise.
-fn start_log(serve: &Serve) {
-    let terminal = std::io::stderr().is_terminal();
-    let builder = tracing_subscriber::fmt()
-        .with_max_level(serve.log)
-        .with_writer(std::io::stderr)
-        .with_target(false);
-    if terminal {
-        builder.init();
-    } else {
-        builder.json().flatten_event(true).init();
-    }
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}"))
 }
 
 /// Says where everything is, in one write: who reads the first line alone may close the pipe behind it.
-fn greet(address: SocketAddr, data: &Path, source: &Source) {
+fn greet(base: &str, metrics: Option<SocketAddr>, data: &Path, source: &Source) {
     let keys = match source {
         Source::Variable => "PATCHBAY_KEYS".to_owned(),
         Source::File(file) => file.display().to_string(),
@@ -105,12 +133,13 @@ fn greet(address: SocketAddr, data: &Path, source: &Source) {
             file.display()
         ),
     };
+    let metrics = metrics.map_or(String::new(), |address| format!("Metrics: http://{address}/metrics\n"));
     let greeting = format!(
-        "Patchbay answers on http://{address}\n\
-         Data: {}\n\
+        "Patchbay answers on {base}\n\
+         {metrics}Data: {}\n\
          Keys: {keys}\n\
          Authentication is off: whoever reaches this address may do everything.\n\
-         Try: curl -H 'Content-Type: application/json' http://{address}/v1/api/connections/create \
+         Try: curl -H 'Content-Type: application/json' {base}/v1/api/connections/create \
          -d '{{\"name\":\"first\",\"type\":\"KAFKA\",\"details\":{{\"host\":\"localhost\"}}}}'\n",
         data.display()
     );

@@ -60,9 +60,18 @@ pub struct Serve {
     /// Whether a workspace comes into being by being named.
     #[arg(long, global = true, env = "PATCHBAY_WORKSPACES", value_enum, default_value = "open")]
     pub workspaces: WorkspacesMode,
-    /// Listen beyond loopback although authentication is off.
+    /// Listen beyond loopback, metrics included, although nobody is asked who they are.
     #[arg(long, global = true)]
     pub allow_anonymous: bool,
+    /// The certificate to speak TLS with, its chain after it, in PEM; goes with --tls-key.
+    #[arg(long, global = true, env = "PATCHBAY_TLS_CERT", value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+    /// The certificate's private key in PEM.
+    #[arg(long, global = true, env = "PATCHBAY_TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+    /// The address for `GET /metrics`, in cleartext; without it there are none.
+    #[arg(long, global = true, env = "PATCHBAY_METRICS_LISTEN", value_name = "ADDRESS")]
+    pub metrics_listen: Option<SocketAddr>,
     /// What to log: off, error, warn, info or debug.
     #[arg(long, global = true, env = "PATCHBAY_LOG", default_value = "info")]
     pub log: tracing::level_filters::LevelFilter,

@@ -3,20 +3,24 @@
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt as _;
 use http::header::{CONNECTION, HeaderValue};
 use http::request::Parts;
 use http::{Request, Response, Version};
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
 use patchbay_core::api::{Admitted, Answer, LogLine, Refusal};
 use patchbay_core::limits::BODY_BYTES;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::Limits;
+use crate::body::{AnswerBody, Deadline, counted};
+use crate::budget::{Budget, Share};
+use crate::limits::{Limits, UNCOUNTED_ANSWER, UNCOUNTED_BODY};
+use crate::listener::Client;
+use crate::metrics::{Busy, Metrics};
 
 /// Answers requests as [`patchbay_core::api::Patchbay`] does. Implemented where the store's type is known, so that the
 /// futures are seen to be `Send`.
@@ -30,76 +34,169 @@ pub trait Handler: Clone + Send + Sync + 'static {
 
 /// Everything that requests share.
 pub(crate) struct Shared<H> {
-    pub(crate) handler: H,
-    pub(crate) limits: Limits,
-    /// KiB of answers that lists may still take.
-    pub(crate) lists: Arc<Semaphore>,
-    /// KiB that each list counts for.
-    pub(crate) list_cost: u32,
+    handler: H,
+    limits: Limits,
+    /// What each list counts for while it is made.
+    list_bytes: usize,
+    requests: Arc<Semaphore>,
+    bodies: Budget,
+    answers: Budget,
+    metrics: Metrics,
+}
+
+/// What a request holds of that until its answer is taken.
+struct Held {
+    slot: Option<OwnedSemaphorePermit>,
+    answer: Share,
+}
+
+/// Why a request is not answered by the handler.
+enum Stop {
+    Refused(Refusal),
+    Busy(Busy),
 }
 
 impl<H: Handler> Shared<H> {
-    /// Takes one request from head to answer, and logs it.
-    pub(crate) async fn call(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    pub(crate) fn new(handler: H, limits: Limits, list_bytes: usize, metrics: Metrics) -> Self {
+        Self {
+            handler,
+            list_bytes,
+            requests: Arc::new(Semaphore::new(limits.requests)),
+            bodies: Budget::new(limits.body_bytes),
+            answers: Budget::new(limits.answer_bytes),
+            limits,
+            metrics,
+        }
+    }
+
+    /// Takes one request from head to answer, counts it and logs it.
+    pub(crate) async fn call(&self, request: Request<Incoming>, client: &Arc<Client>) -> Response<AnswerBody> {
         let started = Instant::now();
         let (head, body) = request.into_parts();
         let mut unread = !body.is_end_stream();
-        let Answer { mut response, log } = match self.handler.admit(&head).await {
-            Ok(admitted) => self.admitted(admitted, body, &mut unread).await,
+        let mut held = Held {
+            slot: None,
+            answer: Share::none(),
+        };
+        let answer = match self.handler.admit(&head).await {
+            Ok(admitted) => {
+                let answered = self.admitted(&admitted, body, &mut unread, &mut held).await;
+                answered.unwrap_or_else(|stop| self.refuse(&admitted, stop))
+            }
             Err(answer) => answer,
         };
+        let Answer { mut response, log } = answer;
         // HTTP/1 goes on after a body only where it was read to its end. A client that is not told so would send its
         // next request into a connection that is about to close.
         if unread && head.version < Version::HTTP_2 {
             let headers = response.headers_mut();
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        write_log(&head, &response, &log, started);
-        response.map(Full::new)
+        let time = started.elapsed();
+        self.metrics.answered(log.operation, response.status(), time);
+        write_log(&head, &response, &log, time);
+        self.hand_over(response, head.version, held, client)
     }
 
-    /// Reads the body where the operation takes one, and says in `unread` whether something of it is left.
-    async fn admitted(&self, admitted: Admitted, body: Incoming, unread: &mut bool) -> Answer {
-        let body = if admitted.has_body() {
-            match self.read(body).await {
-                Ok(body) => {
-                    *unread = false;
-                    body
-                }
-                Err(refusal) => return admitted.refuse(refusal),
-            }
+    /// Has an admitted request answered. `unread` becomes false where its body was read to its end.
+    async fn admitted(
+        &self,
+        admitted: &Admitted,
+        body: Incoming,
+        unread: &mut bool,
+        held: &mut Held,
+    ) -> Result<Answer, Stop> {
+        let (body, _share) = if admitted.has_body() {
+            let slot = Arc::clone(&self.requests).try_acquire_owned();
+            held.slot = Some(slot.map_err(|_| Stop::Busy(Busy::Requests))?);
+            let read = tokio::time::timeout(self.limits.body_time, self.read(body)).await;
+            read.unwrap_or(Err(Stop::Refused(Refusal::TooSlow)))?
         } else {
-            Bytes::new()
+            (Bytes::new(), Share::none())
         };
-        let _permit = if admitted.is_list() {
-            match self.lists.try_acquire_many(self.list_cost) {
-                Ok(permit) => Some(permit),
-                Err(_) => return admitted.refuse(Refusal::Busy),
-            }
-        } else {
-            None
-        };
-        let on_panic = admitted.clone();
+        *unread = *unread && !admitted.has_body();
+        if admitted.is_list() {
+            held.answer = self.answers.take(self.list_bytes).ok_or(Stop::Busy(Busy::Answers))?;
+        }
         // Nothing of a request outlives its panic but the store, which guards its own state.
-        let answered = AssertUnwindSafe(self.handler.answer(admitted, body))
+        let answered = AssertUnwindSafe(self.handler.answer(admitted.clone(), body))
             .catch_unwind()
             .await;
-        answered.unwrap_or_else(|_| on_panic.refuse(Refusal::Failed))
+        let answer = answered.map_err(|_| Stop::Refused(Refusal::Failed));
+        let length = answer.as_ref().map_or(0, |answer| answer.response.body().len());
+        // What changes something has a short answer, so this refuses only what can be asked for again.
+        let counts = if length > UNCOUNTED_ANSWER { length } else { 0 };
+        if !self.answers.resize(&mut held.answer, counts) {
+            return Err(Stop::Busy(Busy::Answers));
+        }
+        answer
     }
 
-    async fn read(&self, body: Incoming) -> Result<Bytes, Refusal> {
-        match tokio::time::timeout(self.limits.body_time, Limited::new(body, BODY_BYTES).collect()).await {
-            Ok(Ok(body)) => Ok(body.to_bytes()),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::TooLong),
-            Ok(Err(_)) => Err(Refusal::Broken),
-            Err(_) => Err(Refusal::TooSlow),
+    /// Reads a body, with its share of the budget.
+    async fn read(&self, body: Incoming) -> Result<(Bytes, Share), Stop> {
+        let (mut body, mut whole, mut share) = (Limited::new(body, BODY_BYTES), BytesMut::new(), Share::none());
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| {
+                Stop::Refused(if error.is::<LengthLimitError>() {
+                    Refusal::TooLong
+                } else {
+                    Refusal::Broken
+                })
+            })?;
+            let Ok(data) = frame.into_data() else { continue };
+            let counts = (whole.len() + data.len()).saturating_sub(UNCOUNTED_BODY);
+            if !self.bodies.resize(&mut share, counts) {
+                return Err(Stop::Busy(Busy::Bodies));
+            }
+            whole.extend_from_slice(&data);
         }
+        Ok((whole.freeze(), share))
+    }
+
+    fn refuse(&self, admitted: &Admitted, stop: Stop) -> Answer {
+        admitted.refuse(match stop {
+            Stop::Refused(refusal) => refusal,
+            Stop::Busy(of) => {
+                self.metrics.busy(of);
+                Refusal::Busy
+            }
+        })
+    }
+
+    /// Gives the answer to the network, with what it holds until the client has taken it.
+    fn hand_over(
+        &self,
+        response: Response<Bytes>,
+        version: Version,
+        held: Held,
+        client: &Arc<Client>,
+    ) -> Response<AnswerBody> {
+        let Held { slot, answer } = held;
+        let counts = response.body().len() > UNCOUNTED_ANSWER;
+        // Elsewhere the time to take a byte is enough. An HTTP/2 client may close its window and answer pings for ever.
+        let timed = counts || version >= Version::HTTP_2 && !response.body().is_empty();
+        response.map(|bytes| AnswerBody {
+            rest: if counts { counted(bytes, answer) } else { bytes },
+            _slot: slot,
+            _deadline: timed.then(|| deadline(client, self.limits.answer_time)),
+        })
     }
 }
 
-fn write_log(head: &Parts, response: &Response<Bytes>, log: &LogLine, started: Instant) {
+/// Drops the client when the time is up.
+fn deadline(client: &Arc<Client>, time: Duration) -> Deadline {
+    let client = Arc::clone(client);
+    let wait = async move {
+        tokio::time::sleep(time).await;
+        client.drop.notify_one();
+    };
+    Deadline(tokio::spawn(wait).abort_handle())
+}
+
+/// The line says what is known when the answer is made: whether the client takes it is not waited for.
+fn write_log(head: &Parts, response: &Response<Bytes>, log: &LogLine, time: Duration) {
     let status = response.status().as_u16();
-    let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     let tenant = log.tenant.as_ref().map(|tenant| tenant.as_str());
     let LogLine {
         operation,

@@ -1,0 +1,45 @@
+//! The log: a line a request on standard error, text on a terminal and JSON otherwise.
+
+use std::io::{BufWriter, IsTerminal as _, stderr};
+
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::filter::LevelFilter;
+
+/// Lines that may wait to be written, about 4 MiB. Past them lines are lost and counted: a reader of standard error
+/// that is slow, stopped or gone must not hold up a request.
+const WAITING_LINES: usize = 16 * 1024;
+
+/// The log, written by a thread of its own. When this is dropped, what waits is still written, if it can be at once.
+pub struct Log {
+    /// Counts the lines that were lost.
+    pub lost: ErrorCounter,
+    _writer: WorkerGuard,
+}
+
+impl Log {
+    /// Starts it, for this process.
+    pub fn start(level: LevelFilter) -> Self {
+        let (lines, writer) = NonBlockingBuilder::default()
+            .buffered_lines_limit(WAITING_LINES)
+            .thread_name("patchbay-log")
+            .finish(BufWriter::new(stderr()));
+        let lost = lines.error_counter();
+        let builder = tracing_subscriber::fmt()
+            .with_max_level(level)
+            .with_writer(lines)
+            // Which would go to standard error all the same, and panic where that is closed.
+            .log_internal_errors(false)
+            .with_target(false);
+        if stderr().is_terminal() {
+            builder.init();
+        } else {
+            builder.with_ansi(false).json().flatten_event(true).init();
+        }
+        // A panic's text may quote what it choked on, so the log gets its place alone.
+        std::panic::set_hook(Box::new(|panic| {
+            let place = panic.location().map(ToString::to_string);
+            tracing::error!(place, "something panicked");
+        }));
+        Self { lost, _writer: writer }
+    }
+}
