@@ -27,18 +27,22 @@ struct Server {
     address: String,
 }
 
+/// Starts it, and gives the first two lines that it prints.
+fn started(mut command: Command) -> (Child, String) {
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut first = String::new();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    for _ in 0..2 {
+        output.read_line(&mut first).unwrap();
+    }
+    (child, first)
+}
+
 impl Server {
     fn start(data: &Path) -> Self {
-        let mut child = patchbay(data).stdout(Stdio::piped()).spawn().unwrap();
-        let mut first = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut first)
-            .unwrap();
-        let address = first
-            .trim()
-            .strip_prefix("Patchbay answers on http://")
-            .unwrap()
-            .to_owned();
+        let (child, first) = started(patchbay(data));
+        let address = first.lines().next().unwrap();
+        let address = address.strip_prefix("Patchbay answers on http://").unwrap().to_owned();
         Self { child, address }
     }
 
@@ -176,4 +180,91 @@ fn an_unknown_variable_a_public_address_and_a_folder_in_use_stop_the_start() {
     let server = Server::start(folder.path());
     assert!(refused(patchbay(folder.path())).contains("another Patchbay is running"));
     server.stop();
+}
+
+#[test]
+fn with_a_certificate_it_speaks_tls_and_half_of_one_stops_the_start() {
+    let folder = TempDir::new().unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let data = folder.path().join("data");
+
+    let mut command = patchbay(&data);
+    command.arg("--tls-cert").arg(&cert).env("PATCHBAY_TLS_KEY", &key);
+    let (child, first) = started(command);
+    assert!(first.starts_with("Patchbay answers on https://127.0.0.1:"), "{first}");
+    Server {
+        child,
+        address: String::new(),
+    }
+    .stop();
+
+    for (flag, file) in [("--tls-cert", &cert), ("--tls-key", &key)] {
+        let mut half = patchbay(&data);
+        half.arg(flag).arg(file);
+        assert!(refused(half).contains("TLS needs both --tls-cert and --tls-key"));
+    }
+    let mut malformed = patchbay(&data);
+    malformed.arg("--tls-cert").arg(&key).arg("--tls-key").arg(&key);
+    assert!(refused(malformed).contains("key.pem does not hold a certificate"));
+}
+
+#[test]
+fn metrics_are_served_beside_it_and_keep_to_loopback() {
+    let folder = TempDir::new().unwrap();
+    let mut public = patchbay(folder.path());
+    public.args(["--metrics-listen", "0.0.0.0:0"]);
+    assert!(refused(public).contains("--allow-anonymous"));
+
+    let mut command = patchbay(folder.path());
+    command.args(["--metrics-listen", "127.0.0.1:0"]);
+    let (child, first) = started(command);
+    let mut lines = first.lines();
+    let mut server = Server {
+        child,
+        address: lines
+            .next()
+            .unwrap()
+            .strip_prefix("Patchbay answers on http://")
+            .unwrap()
+            .to_owned(),
+    };
+    assert_eq!(
+        server.call("connections/create", "{\"name\":\"w\",\"type\":\"K\"}").0,
+        200
+    );
+    let page = lines.next().unwrap().strip_prefix("Metrics: http://").unwrap();
+    let address = std::mem::replace(&mut server.address, page.strip_suffix("/metrics").unwrap().to_owned());
+    let page = server.raw(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    assert!(page.contains("patchbay_requests_total{operation=\"connections/create\",status=\"200\"} 1\n"));
+    assert!(page.contains("patchbay_commit_changes_count 1\n"), "{page}");
+    server.address = address;
+    assert_eq!(server.stop().0, Some(0));
+}
+
+#[test]
+fn a_log_that_nobody_reads_or_whose_reader_is_gone_holds_nothing_up() {
+    let folder = TempDir::new().unwrap();
+    // A pipe takes 64 KiB, some 300 lines.
+    let server = Server::start(folder.path());
+    for _ in 0..1500 {
+        assert_eq!(server.call("connections/get", "{\"name\":\"none\"}").0, 404);
+    }
+    let (code, log) = server.stop();
+    assert_eq!(code, Some(0));
+    assert!(log.matches("connections/get").count() > 100, "what fits is there");
+
+    let mut server = Server::start(folder.path());
+    drop(server.child.stderr.take());
+    for _ in 0..50 {
+        assert_eq!(server.call("connections/get", "{\"name\":\"none\"}").0, 404);
+    }
+    let kill = Command::new("kill")
+        .arg(server.child.id().to_string())
+        .status()
+        .unwrap();
+    assert!(kill.success());
+    assert_eq!(server.child.wait().unwrap().code(), Some(0));
 }

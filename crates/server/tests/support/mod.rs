@@ -1,0 +1,235 @@
+//! A server over a handler that does what a request's body asks for, and raw connections to it.
+
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "each test takes what it needs, and may panic"
+)]
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::StatusCode;
+use http::request::Parts;
+use patchbay_core::api::{Admitted, Answer, Config, Patchbay, Refusal};
+use patchbay_core::identity::Authentication;
+use patchbay_core::model::Workspaces;
+use patchbay_core::seal::KeyRing;
+use patchbay_server::{Handler, Limits, Metrics, Options, serve, serve_metrics};
+use patchbay_testkit::{MemoryStore, SystemHost};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+
+/// What a list counts for while it is made.
+pub const LIST_BYTES: usize = 16 * 1024 * 1024;
+/// A time that ends while a test waits for it.
+pub const SHORT: Duration = Duration::from_millis(300);
+/// What the scripted panic says.
+pub const PANIC: &str = "what the panic says";
+
+/// The core, but for bodies that are `panic`, `wait`, or `size` and a number of bytes.
+#[derive(Clone)]
+pub struct Scripted {
+    core: Arc<Patchbay<MemoryStore, SystemHost>>,
+    /// One for each request that waits.
+    waiting: Arc<Semaphore>,
+    /// One for each that may go on.
+    going: Arc<Semaphore>,
+}
+
+impl Handler for Scripted {
+    fn admit(&self, head: &Parts) -> impl Future<Output = Result<Admitted, Answer>> + Send {
+        self.core.admit(head)
+    }
+
+    async fn answer(&self, admitted: Admitted, body: Bytes) -> Answer {
+        let text = std::str::from_utf8(&body).unwrap();
+        let size = match text.trim_end() {
+            "panic" => panic!("{PANIC}"),
+            "wait" => {
+                self.waiting.add_permits(1);
+                self.going.acquire().await.unwrap().forget();
+                2
+            }
+            text => match text.strip_prefix("size ") {
+                Some(size) => size.parse().unwrap(),
+                None => return self.core.answer(admitted, body).await,
+            },
+        };
+        let mut answer = admitted.refuse(Refusal::Busy);
+        *answer.response.status_mut() = StatusCode::OK;
+        *answer.response.body_mut() = vec![b'x'; size].into();
+        answer
+    }
+}
+
+pub struct Server {
+    pub address: SocketAddr,
+    pub metrics_address: SocketAddr,
+    pub metrics: Metrics,
+    handler: Scripted,
+    end: Vec<oneshot::Sender<()>>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Server {
+    pub async fn start(limits: Limits) -> Self {
+        Self::start_with(limits, None).await
+    }
+
+    pub async fn start_with(limits: Limits, tls: Option<TlsAcceptor>) -> Self {
+        let config = Config {
+            authentication: Authentication::off(),
+            workspaces: Workspaces::Open,
+            answer_bytes: LIST_BYTES,
+        };
+        let ring = KeyRing::parse("k1:testkit-testkit-testkit-testkit-testkit-testkit").unwrap();
+        let handler = Scripted {
+            core: Arc::new(Patchbay::new(MemoryStore::default(), ring, SystemHost, config)),
+            waiting: Arc::new(Semaphore::new(0)),
+            going: Arc::new(Semaphore::new(0)),
+        };
+        let metrics = Metrics::new(|| 7).unwrap();
+        let (listener, page) = (bind().await, bind().await);
+        let (address, metrics_address) = (listener.local_addr().unwrap(), page.local_addr().unwrap());
+        let (ends, ended): (Vec<_>, Vec<_>) = (0..2).map(|_| oneshot::channel::<()>()).unzip();
+        let mut ended = ended.into_iter().map(|end| async { end.await.unwrap() });
+        let page = serve_metrics(page, metrics.clone(), limits.clone(), ended.next().unwrap());
+        let options = Options {
+            limits,
+            list_bytes: LIST_BYTES,
+            tls,
+            metrics: metrics.clone(),
+        };
+        let served = serve(listener, handler.clone(), options, ended.next().unwrap());
+        Self {
+            address,
+            metrics_address,
+            metrics,
+            handler,
+            end: ends,
+            tasks: vec![tokio::spawn(page), tokio::spawn(served)],
+        }
+    }
+
+    pub async fn connect(&self) -> Client {
+        Client(TcpStream::connect(self.address).await.unwrap())
+    }
+
+    /// A connection that takes little before it is read.
+    pub async fn connect_narrow(&self) -> Client {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        Client(socket.connect(self.address).await.unwrap())
+    }
+
+    /// The answer to one request on a connection of its own.
+    pub async fn call(&self, operation: &str, body: &str) -> Reply {
+        let mut client = self.connect().await;
+        client.send(&post(operation, body)).await;
+        client.reply().await
+    }
+
+    /// Calls until the answer has this status.
+    pub async fn call_until(&self, operation: &str, body: &str, status: u16) {
+        while self.call(operation, body).await.status != status {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Returns when one more request waits.
+    pub async fn one_waits(&self) {
+        self.handler.waiting.acquire().await.unwrap().forget();
+    }
+
+    /// Lets one that waits go on.
+    pub fn let_go(&self) {
+        self.handler.going.add_permits(1);
+    }
+
+    /// Asks for the end.
+    pub fn end(&mut self) {
+        for end in self.end.drain(..) {
+            end.send(()).unwrap();
+        }
+    }
+
+    /// Returns when it has ended.
+    pub async fn ended(mut self) {
+        self.end();
+        for task in self.tasks {
+            task.await.unwrap();
+        }
+    }
+
+    pub async fn metrics(&self) -> String {
+        let mut page = Client(TcpStream::connect(self.metrics_address).await.unwrap());
+        page.send("GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        page.reply().await.body
+    }
+}
+
+async fn bind() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").await.unwrap()
+}
+
+pub fn post(operation: &str, body: &str) -> String {
+    let length = body.len();
+    format!("POST /v1/api/connections/{operation} HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n{body}")
+}
+
+#[derive(Debug)]
+pub struct Reply {
+    pub status: u16,
+    /// In lower case, each line ended.
+    pub head: String,
+    pub body: String,
+}
+
+pub struct Client(pub TcpStream);
+
+impl Client {
+    pub async fn send(&mut self, text: &str) {
+        self.0.write_all(text.as_bytes()).await.unwrap();
+    }
+
+    /// A head, up to its empty line.
+    pub async fn head(&mut self) -> String {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            head.push(self.0.read_u8().await.unwrap().into());
+        }
+        head.to_ascii_lowercase()
+    }
+
+    /// One answer with its length.
+    pub async fn reply(&mut self) -> Reply {
+        let head = self.head().await;
+        let status = head[9..12].parse().unwrap();
+        let length = head
+            .split_once("content-length: ")
+            .map_or(0, |(_, rest)| rest.split_once('\r').unwrap().0.parse().unwrap());
+        let mut body = vec![0; length];
+        self.0.read_exact(&mut body).await.unwrap();
+        Reply {
+            status,
+            head,
+            body: String::from_utf8(body).unwrap(),
+        }
+    }
+
+    /// All that comes until the server closes, in order or not.
+    pub async fn rest(&mut self) -> String {
+        let (mut rest, mut chunk) = (Vec::new(), vec![0; 64 * 1024]);
+        while let Ok(read @ 1..) = self.0.read(&mut chunk).await {
+            rest.extend_from_slice(&chunk[..read]);
+        }
+        String::from_utf8(rest).unwrap()
+    }
+}
