@@ -1,0 +1,48 @@
+//! `cargo xtask`: what would otherwise be shell scripts.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "its output is what it is for")]
+
+mod bench;
+mod count;
+mod run;
+mod server;
+mod test;
+mod tools;
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+
+/// Patchbay's development tasks.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Install the tools that the other tasks need, where they are missing.
+    Setup,
+    /// Run the checks and test suites, and count them together.
+    Test {
+        /// Only those whose name begins with one of these.
+        names: Vec<String>,
+    },
+    /// Measure the release build beside its yardsticks on this machine.
+    Bench(bench::Options),
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    let arguments = Arguments::parse();
+    // Every path below is relative to the workspace.
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").context("run this as `cargo xtask`")?;
+    std::env::set_current_dir(std::path::Path::new(&package).join("..")).context("the workspace is gone")?;
+    match arguments.task {
+        Task::Setup => tools::set_up().map(|()| ExitCode::SUCCESS),
+        Task::Test { names } => test::run(&names),
+        Task::Bench(options) => bench::run(&options).map(|()| ExitCode::SUCCESS),
+    }
+}

@@ -1,0 +1,213 @@
+//! `cargo xtask test`: the checks and suites, and their count.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context as _, ensure};
+
+use crate::count::{self, Count};
+use crate::run::{build, cargo, command, succeed, watch};
+use crate::server::{self, Server};
+use crate::tools::{self, Cache};
+
+/// The suites in Python: the folders of `tests` with a `requirements.txt` of their own.
+pub const PYTHON: [&str; 2] = ["clients", "document"];
+
+/// One thing to run.
+enum Step {
+    /// Holds or does not; no tests to count.
+    Check(Check),
+    Suite(Suite),
+}
+
+enum Check {
+    /// The crate compiles for WebAssembly, without warnings, with these features left in.
+    Wasm {
+        package: &'static str,
+        features: &'static [&'static str],
+    },
+    /// Licences, sources and versions of all that is linked.
+    Deny,
+}
+
+enum Suite {
+    Cargo,
+    /// The conformance cases against the real server, with workspaces in this mode.
+    Conformance(&'static str),
+    Python(&'static str),
+}
+
+fn steps() -> Vec<Step> {
+    let mut steps = vec![
+        Step::Check(Check::Wasm {
+            package: "patchbay-core",
+            features: &[],
+        }),
+        Step::Check(Check::Wasm {
+            package: "patchbay-sql",
+            features: &["--no-default-features"],
+        }),
+        Step::Check(Check::Deny),
+        Step::Suite(Suite::Cargo),
+        Step::Suite(Suite::Conformance("open")),
+        Step::Suite(Suite::Conformance("managed")),
+    ];
+    steps.extend(PYTHON.map(|suite| Step::Suite(Suite::Python(suite))));
+    steps
+}
+
+/// The name by which a step is chosen.
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Check(Check::Wasm { package, .. }) => write!(f, "wasm-{package}"),
+            Self::Check(Check::Deny) => f.write_str("deny"),
+            Self::Suite(Suite::Cargo) => f.write_str("cargo"),
+            Self::Suite(Suite::Conformance(mode)) => write!(f, "conformance-{mode}"),
+            Self::Suite(Suite::Python(suite)) => f.write_str(suite),
+        }
+    }
+}
+
+/// Runs the steps whose name begins with one of `names`, or all where there are none, each whether or not those
+/// before it held. The last line is the count over all suites; a suite that could not run, ran nothing, or ended badly
+/// for a reason that its count does not show counts as one failure.
+///
+/// # Errors
+/// Where a name fits no step, or there is no cache to be had.
+pub fn run(names: &[String]) -> anyhow::Result<ExitCode> {
+    let steps = steps();
+    let fits = |step: &Step, name: &String| step.to_string().starts_with(name.as_str());
+    for name in names {
+        let known = steps.iter().map(Step::to_string).collect::<Vec<_>>().join(", ");
+        ensure!(
+            steps.iter().any(|step| fits(step, name)),
+            "nothing is called {name}. There are: {known}"
+        );
+    }
+    let cache = Cache::open()?;
+    let (mut table, mut total, mut broken) = (String::new(), Count::default(), 0);
+    for step in steps {
+        if !names.is_empty() && !names.iter().any(|name| fits(&step, name)) {
+            continue;
+        }
+        println!("\n== {step} ==");
+        let started = Instant::now();
+        let row = match &step {
+            Step::Check(check) => match said(check.run(&cache)) {
+                Some(()) => "holds".to_owned(),
+                None => {
+                    broken += 1;
+                    "DOES NOT HOLD".to_owned()
+                }
+            },
+            Step::Suite(suite) => {
+                let ran = said(suite.run(&cache));
+                let remark = if ran.is_none() { "  DID NOT RUN" } else { "" };
+                let count = ran.unwrap_or(Count { passed: 0, failed: 1 });
+                total += count;
+                format!("{} passed, {} failed{remark}", count.passed, count.failed)
+            }
+        };
+        let seconds = started.elapsed().as_secs();
+        table.push_str(&format!("{:<22} {seconds:>5} s  {row}\n", step.to_string()));
+    }
+    println!("\n{table}");
+    if broken > 0 {
+        println!("Checks that do not hold: {broken}");
+    }
+    println!("{} passed, {} failed", total.passed, total.failed);
+    Ok(ExitCode::from(u8::from(total.failed > 0 || broken > 0)))
+}
+
+/// The value, or none where there is an error, which is printed.
+fn said<T>(outcome: anyhow::Result<T>) -> Option<T> {
+    outcome.inspect_err(|error| println!("error: {error:#}")).ok()
+}
+
+impl Check {
+    fn run(&self, cache: &Cache) -> anyhow::Result<()> {
+        match self {
+            Self::Wasm { package, features } => {
+                let mut clippy = tools::wasm(cache)?.clippy();
+                clippy.args(["--locked", "--package", package]).args(*features);
+                let (success, _) = watch(clippy.args(["--", "-D", "warnings"]))?;
+                ensure!(success, "clippy is not content with {package} for WebAssembly");
+                Ok(())
+            }
+            Self::Deny => deny(&tools::cargo_deny(cache)?),
+        }
+    }
+}
+
+/// Advisories are checked where somebody has fetched their database; the rest always.
+fn deny(cargo_deny: &Path) -> anyhow::Result<()> {
+    let mut check = command(cargo_deny);
+    check.args(["--locked", "check", "--show-stats", "bans", "licenses", "sources"]);
+    succeed(&mut check)?;
+    if advisories().is_none() {
+        println!("advisories: not checked, no database at hand (`cargo deny fetch db` gets it)");
+        return Ok(());
+    }
+    // Offline, so that the database is taken as it is.
+    let mut check = command(cargo_deny);
+    check.args(["--locked", "--offline", "check", "--show-stats", "advisories"]);
+    succeed(&mut check)
+}
+
+/// Where cargo-deny keeps advisory databases, if it has any.
+fn advisories() -> Option<PathBuf> {
+    let home = match std::env::var_os("CARGO_HOME") {
+        Some(home) => PathBuf::from(home),
+        None => std::env::home_dir()?.join(".cargo"),
+    };
+    let databases = home.join("advisory-dbs");
+    databases.read_dir().ok()?.next().map(|_| databases)
+}
+
+impl Suite {
+    /// What it counted.
+    fn run(&self, cache: &Cache) -> anyhow::Result<Count> {
+        let (success, mut count) = match self {
+            Self::Cargo => {
+                let (success, output) = watch(cargo().args(["test", "--workspace", "--locked", "--no-fail-fast"]))?;
+                (success, count::cargo(&output))
+            }
+            Self::Conformance(mode) => conformance(mode)?,
+            Self::Python(suite) => {
+                let python = tools::python(cache, suite)?;
+                let [patchbay] = build(&["--workspace", "--bins"], ["patchbay"])?;
+                let folder = Path::new("tests").join(suite);
+                let (success, output) = watch(
+                    command(python)
+                        .args(["-m", "pytest"])
+                        .arg(folder)
+                        .arg("--patchbay-binary")
+                        .arg(patchbay)
+                        .env("PYTHONDONTWRITEBYTECODE", "1"),
+                )?;
+                (success, count::pytest(&output))
+            }
+        };
+        ensure!(count != Count::default(), "no test ran");
+        if !success && count.failed == 0 {
+            println!("error: the runner failed, though none of its tests did");
+            count.failed = 1;
+        }
+        Ok(count)
+    }
+}
+
+/// Holds a server of its own to the contract, and then to its promise to end when asked.
+fn conformance(mode: &str) -> anyhow::Result<(bool, Count)> {
+    // The same packages and features as `cargo test --workspace`, so that nothing is compiled twice.
+    let [patchbay, conformance] = build(&["--workspace", "--bins"], ["patchbay", "patchbay-conformance"])?;
+    let data = tempfile::tempdir().context("no folder for the server's data")?;
+    let server =
+        Server::start(server::patchbay(&patchbay, data.path()).args(["--workspaces", mode, "--log", "error"]))?;
+    let (success, output) = watch(command(conformance).arg(&server.url).args(["--workspaces", mode]))?;
+    server.stop()?;
+    Ok((success, count::conformance(&output)))
+}
