@@ -228,7 +228,7 @@ impl Client {
     pub async fn rest(&mut self) -> String {
         let (mut rest, mut chunk) = (Vec::new(), vec![0; 64 * 1024]);
         while let Ok(read @ 1..) = self.0.read(&mut chunk).await {
-            rest.extend_from_slice(&chunk[..read]);
+            rest.extend(chunk.iter().take(read));
         }
         String::from_utf8(rest).unwrap()
     }
