@@ -8,6 +8,7 @@ pub mod api;
 pub mod identity;
 pub mod limits;
 pub mod model;
+pub mod portable;
 mod problem;
 mod registry;
 pub mod seal;

@@ -320,6 +320,15 @@ pub enum Role {
     Collaborator,
 }
 
+/// How a member of a workspace is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Person {
+    /// By subject.
+    Subject(Subject),
+    /// By e-mail address, in ASCII lower case.
+    Email(Subject),
+}
+
 /// Who is calling, out of a verified token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {

@@ -31,7 +31,7 @@ impl<'a> Fields<'a> {
         if !text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{') {
             return Err(Problem::bad("The body must be a JSON object."));
         }
-        if too_deep(body) {
+        if deeper_than(body, limits::JSON_DEPTH) {
             return Err(Problem::bad(format!(
                 "The body must not be nested deeper than {} levels.",
                 limits::JSON_DEPTH
@@ -50,7 +50,7 @@ impl<'a> Fields<'a> {
 
         let mut fields = Vec::with_capacity(entries.len());
         for (field, value) in entries {
-            let name = field.map_err(|name| Problem::bad(format!("`{name}` is not a field of this call.")))?;
+            let name = field.map_err(|name| Problem::bad(format!("`{name}` is not a known field.")))?;
             if fields.iter().any(|(seen, _)| *seen == name) {
                 return Err(Problem::bad(format!("`{name}` is given twice.")));
             }
@@ -64,15 +64,18 @@ impl<'a> Fields<'a> {
         self.0.iter().find(|(name, _)| *name == field).map(|(_, value)| *value)
     }
 
-    fn raw(&self, field: &str) -> Option<&'a str> {
+    /// A field's text as it stands in the JSON.
+    pub(crate) fn raw(&self, field: &str) -> Option<&'a str> {
         self.value(field).map(RawValue::get)
     }
 
-    fn required<T>(&self, field: &'static str, value: Option<T>) -> Result<T, Problem> {
+    /// `value`, which must be there.
+    pub(crate) fn required<T>(&self, field: &'static str, value: Option<T>) -> Result<T, Problem> {
         value.ok_or_else(|| Problem::bad(format!("`{field}` is required.")))
     }
 
-    fn text<T>(&self, field: &'static str, new: fn(&str) -> Result<T, Invalid>) -> Result<Option<T>, Problem> {
+    /// A string, as `new` takes it.
+    pub(crate) fn text<T>(&self, field: &'static str, new: fn(&str) -> Result<T, Invalid>) -> Result<Option<T>, Problem> {
         let Some(raw) = self.raw(field) else { return Ok(None) };
         let text = string(raw).map_err(|error| invalid(field, &error))?;
         new(&text).map(Some).map_err(|error| invalid(field, &error))
@@ -168,9 +171,9 @@ fn plain_digits(digits: &str) -> Option<u64> {
     if plain { digits.parse().ok() } else { None }
 }
 
-/// Whether brackets nest deeper than [`limits::JSON_DEPTH`]. Looks at brackets outside strings only; whether the text
-/// is JSON at all is for the parser.
-fn too_deep(json: &[u8]) -> bool {
+/// Whether brackets nest deeper than `most`. Looks at brackets outside strings only; whether the text is JSON at all is
+/// for the parser.
+pub(crate) fn deeper_than(json: &[u8], most: usize) -> bool {
     let mut depth = 0_usize;
     let mut bytes = json.iter();
     while let Some(byte) = bytes.next() {
@@ -186,7 +189,7 @@ fn too_deep(json: &[u8]) -> bool {
             }
             b'{' | b'[' => {
                 depth += 1;
-                if depth > limits::JSON_DEPTH {
+                if depth > most {
                     return true;
                 }
             }
@@ -314,6 +317,11 @@ impl Json {
         self.literal(",\"archived\":false,\"models\":[],\"pipelines\":[]}")
     }
 
+    /// The finished bytes, for who wipes them.
+    pub(crate) fn into_vec(self) -> Vec<u8> {
+        self.0
+    }
+
     /// The finished bytes.
     pub(crate) fn finish(self) -> bytes::Bytes {
         self.0.into()
@@ -337,7 +345,7 @@ mod tests {
         assert_eq!(msg("[]"), "The body must be a JSON object.");
         assert_eq!(msg("\u{feff}{}"), "The body must not begin with a byte-order mark.");
         assert_eq!(msg("{\"name\":1} x"), "The body is not valid JSON: line 1, column 12.");
-        assert_eq!(msg("{\"Name\":1}"), "`Name` is not a field of this call.");
+        assert_eq!(msg("{\"Name\":1}"), "`Name` is not a known field.");
         assert_eq!(msg("{\"name\":null,\"name\":1}"), "`name` is given twice.");
         assert_eq!(msg("{\"n\\u0061me\":null,\"name\":1}"), "`name` is given twice.");
     }

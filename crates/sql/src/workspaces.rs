@@ -1,21 +1,12 @@
 //! The operations on workspaces and their members, each to be run inside one transaction.
 
 use patchbay_core::limits;
-use patchbay_core::model::{Caller, Name, Role, Subject, Tenant, Timestamp, Workspace, WorkspaceId};
+use patchbay_core::model::{Caller, Name, Person, Role, Subject, Tenant, Timestamp, Workspace, WorkspaceId};
 use patchbay_core::store::{CreateWorkspaceOutcome, StoreError, WorkspacesOf};
 
 use crate::database::{Statements, Value, all, first, int};
 use crate::facts::{role as read_role, role_stored, workspace as read_workspace, workspace_id, workspace_stored};
 use crate::statements as sql;
-
-/// How a member is known.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Person {
-    /// By subject.
-    Subject(Subject),
-    /// By e-mail address, in ASCII lower case.
-    Email(Subject),
-}
 
 /// The caller's role in a workspace: `None` if it is not stored, `Some(None)` if they are no member.
 ///
