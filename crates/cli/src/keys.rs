@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, ensure};
 use patchbay_core::model::KeyId;
 use patchbay_core::seal::{self, KeyRing};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -13,7 +13,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use crate::host::NativeHost;
 
 /// The file in the data folder.
-const FILE: &str = "keys";
+pub const FILE: &str = "keys";
 
 /// Where a ring was found.
 #[derive(Debug)]
@@ -32,30 +32,47 @@ pub enum Source {
 /// # Errors
 /// A malformed ring, a file that cannot be read or made, or a database without its keys.
 pub fn ring(variable: Option<SecretString>, data: &Path) -> anyhow::Result<(KeyRing, Source)> {
-    let parse = |keys: &str, place: &str| KeyRing::parse(keys).map_err(|error| anyhow::anyhow!("{place}: {error}"));
-    if let Some(keys) = variable {
-        return Ok((parse(keys.expose_secret(), "PATCHBAY_KEYS")?, Source::Variable));
+    if let Some(found) = existing(variable, data)? {
+        return Ok(found);
     }
     let file = data.join(FILE);
-    match fs::read_to_string(&file) {
-        Ok(keys) => {
-            let keys = SecretString::from(keys);
-            let ring = parse(keys.expose_secret().trim(), &file.display().to_string())?;
-            return Ok((ring, Source::File(file)));
-        }
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) => return Err(error).with_context(|| format!("the keys in {} cannot be read", file.display())),
-    }
-    if data.join(patchbay_sql::DATABASE_FILE).exists() {
-        bail!(
-            "{} holds a database but no keys: put its file `keys` back, or set PATCHBAY_KEYS to the ring that sealed it",
-            data.display()
-        );
-    }
     let entry = seal::generate_entry(&NativeHost, &KeyId::new("k1").map_err(anyhow::Error::new)?);
     let ring = parse(entry.expose_secret(), "the new keys")?;
     make(&file, &entry).with_context(|| format!("the keys cannot be written to {}", file.display()))?;
     Ok((ring, Source::Made(file)))
+}
+
+/// The ring of `PATCHBAY_KEYS`, or else of the data folder's file, if there is either.
+///
+/// # Errors
+/// A malformed ring, a file that cannot be read, or a database without its keys.
+pub fn existing(variable: Option<SecretString>, data: &Path) -> anyhow::Result<Option<(KeyRing, Source)>> {
+    if let Some(keys) = variable {
+        return Ok(Some((parse(keys.expose_secret(), "PATCHBAY_KEYS")?, Source::Variable)));
+    }
+    let file = data.join(FILE);
+    let unreadable = || format!("the data folder {} cannot be read", data.display());
+    match fs::read_to_string(&file) {
+        Ok(keys) => {
+            let keys = SecretString::from(keys);
+            let ring = parse(keys.expose_secret().trim(), &file.display().to_string())?;
+            Ok(Some((ring, Source::File(file))))
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            ensure!(
+                !patchbay_sql::has_database(data).with_context(unreadable)?,
+                "{} holds a database but no keys: put its file `keys` back, or set PATCHBAY_KEYS to the ring that \
+                 sealed it",
+                data.display()
+            );
+            Ok(None)
+        }
+        Err(error) => Err(error).with_context(|| format!("the keys in {} cannot be read", file.display())),
+    }
+}
+
+fn parse(keys: &str, place: &str) -> anyhow::Result<KeyRing> {
+    KeyRing::parse(keys).map_err(|error| anyhow::anyhow!("{place}: {error}"))
 }
 
 /// Writes the file so that it is there, whole, before anything is sealed with it.

@@ -5,6 +5,7 @@ mod keys;
 mod log;
 mod serve;
 mod settings;
+mod upkeep;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -35,5 +36,6 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             writeln!(std::io::stdout(), "{}", entry.expose_secret())?;
             Ok(())
         }
+        Some(Command::Upkeep(upkeep)) => upkeep::run(&upkeep, &cli.serve.data),
     }
 }

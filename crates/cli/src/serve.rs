@@ -61,7 +61,12 @@ pub fn run(serve: &Serve) -> anyhow::Result<()> {
         .recursive(true)
         .mode(0o700)
         .create(&serve.data)
-        .with_context(|| format!("the data folder {} cannot be made", serve.data.display()))?;
+        .with_context(|| {
+            format!(
+                "the data folder {} cannot be made; choose another with --data",
+                serve.data.display()
+            )
+        })?;
     let (ring, source) = keys::ring(settings::keys()?, &serve.data)?;
     let lost = log.lost.clone();
     let metrics = Metrics::new(move || lost.dropped_lines())?;

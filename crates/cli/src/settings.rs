@@ -7,6 +7,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use patchbay_core::model::{KeyId, Workspaces};
 use secrecy::SecretString;
 
+use crate::upkeep::Upkeep;
+
 /// Variables that are known, beside those that flags name.
 const OTHERS: [&str; 2] = [
     "PATCHBAY_KEYS",
@@ -35,6 +37,8 @@ pub enum Command {
         #[command(subcommand)]
         command: KeysCommand,
     },
+    #[command(flatten)]
+    Upkeep(Upkeep),
 }
 
 /// What to do with keys.

@@ -14,8 +14,8 @@ use zeroize::Zeroizing;
 use crate::api::Host;
 use crate::limits;
 use crate::model::{
-    AttachmentId, ConnectionId, ConnectionType, Details, Invalid, KeyId, Name, Person, Record, Role, Sealed, Subject,
-    Tenant, Timestamp, Workspace, WorkspaceId,
+    AttachmentId, ConnectionId, Details, Invalid, KeyId, Person, Record, Role, Sealed, Subject, Tenant, Timestamp,
+    Workspace, WorkspaceId,
 };
 use crate::problem::Problem;
 use crate::seal::{Draft, KeyRing};
@@ -265,7 +265,9 @@ impl Reader {
             return Ok(None);
         };
         let Totals {
-            workspaces, connections, ..
+            workspaces,
+            connections,
+            ..
         } = self.found;
         let late = match entry {
             Entry::Counter(_) => workspaces + connections > 0,
@@ -443,7 +445,8 @@ fn read_connection(line: &[u8]) -> Result<ConnectionEntry, Refusal> {
     };
     let mut attachments = Vec::new();
     for attachment in items(&fields, "attachments", limits::WORKSPACES_PER_CONNECTION)? {
-        let (workspace, id) = read_attachment(attachment).map_err(|error| Refusal(format!("`attachments`: {error}")))?;
+        let (workspace, id) =
+            read_attachment(attachment).map_err(|error| Refusal(format!("`attachments`: {error}")))?;
         if attachments.iter().any(|(other, _)| *other == workspace) {
             return Err(Refusal::new("`attachments` names a workspace twice"));
         }
@@ -518,6 +521,7 @@ fn items<'a>(fields: &Fields<'a>, field: &'static str, most: usize) -> Result<Ve
 mod tests {
     use super::*;
     use crate::api::tests::FixedHost;
+    use crate::model::{ConnectionType, Name};
 
     const RING: &str = "k1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
@@ -586,7 +590,12 @@ mod tests {
         };
         let ring = KeyRing::parse(RING).unwrap();
         let mut sealed = connection("{}");
-        sealed.contents = Contents::Sealed(connection("{}").into_record(&ring, &FixedHost::default()).unwrap().sealed);
+        sealed.contents = Contents::Sealed(
+            connection("{}")
+                .into_record(&ring, &FixedHost::default())
+                .unwrap()
+                .sealed,
+        );
         let last = WorkspaceId::new(9).unwrap();
         let mut reader = reader();
         let mut totals = Totals::default();

@@ -75,7 +75,11 @@ impl<'a> Fields<'a> {
     }
 
     /// A string, as `new` takes it.
-    pub(crate) fn text<T>(&self, field: &'static str, new: fn(&str) -> Result<T, Invalid>) -> Result<Option<T>, Problem> {
+    pub(crate) fn text<T>(
+        &self,
+        field: &'static str,
+        new: fn(&str) -> Result<T, Invalid>,
+    ) -> Result<Option<T>, Problem> {
         let Some(raw) = self.raw(field) else { return Ok(None) };
         let text = string(raw).map_err(|error| invalid(field, &error))?;
         new(&text).map(Some).map_err(|error| invalid(field, &error))

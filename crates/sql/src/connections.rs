@@ -4,7 +4,9 @@ use std::ops::ControlFlow;
 
 use patchbay_core::access::{self, Verdict};
 use patchbay_core::limits;
-use patchbay_core::model::{AttachmentId, Caller, ConnectionId, Name, Record, Subject, WorkspaceId, Workspaces};
+use patchbay_core::model::{
+    AttachmentId, Caller, ConnectionId, Name, Record, Subject, Tenant, WorkspaceId, Workspaces,
+};
 use patchbay_core::store::{
     Attach, AttachOutcome, CreateOutcome, DeleteOutcome, DetachOutcome, ListOutcome, ListQuery, Lookup, Seen,
     StoreError, row_bytes,
@@ -29,8 +31,14 @@ fn who(caller: &Caller) -> (Value<'_>, Value<'_>, Value<'_>) {
 /// # Errors
 /// What the database reports.
 pub fn create(statements: &dyn Statements, caller: &Caller, record: &Record) -> Result<CreateOutcome, StoreError> {
+    let created = insert(statements, &caller.tenant, record)?;
+    Ok(created.map_or(CreateOutcome::NameTaken, |_| CreateOutcome::Created))
+}
+
+/// The new row's seq, if the name was free.
+pub(crate) fn insert(statements: &dyn Statements, tenant: &Tenant, record: &Record) -> Result<Option<i64>, StoreError> {
     let params = [
-        caller.tenant.as_str().into(),
+        tenant.as_str().into(),
         record.owner.as_str().into(),
         Value::Null,
         Value::Blob(record.id.as_bytes()),
@@ -40,8 +48,7 @@ pub fn create(statements: &dyn Statements, caller: &Caller, record: &Record) -> 
         record.sealed.key_id.as_str().into(),
         Value::Blob(&record.sealed.bytes),
     ];
-    let created = first(statements, sql::CREATE, &params, |row| int(row, 0))?;
-    Ok(created.map_or(CreateOutcome::NameTaken, |_| CreateOutcome::Created))
+    first(statements, sql::CREATE, &params, |row| int(row, 0))
 }
 
 /// [`Store::get`](patchbay_core::store::Store::get), in one statement.

@@ -68,7 +68,7 @@ pub trait Database {
     ///
     /// # Errors
     /// What `work` returns, or what the database reports when it begins or commits.
-    fn transaction<T>(&self, work: impl FnOnce(&dyn Statements) -> Result<T, StoreError>) -> Result<T, StoreError>;
+    fn transaction<T, E: From<StoreError>>(&self, work: impl FnOnce(&dyn Statements) -> Result<T, E>) -> Result<T, E>;
 }
 
 /// The first row of a result, if there is one, as `read` takes it.

@@ -55,7 +55,7 @@ impl Statements for Driver<'_> {
 }
 
 impl Database for Connection {
-    fn transaction<T>(&self, work: impl FnOnce(&dyn Statements) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    fn transaction<T, E: From<StoreError>>(&self, work: impl FnOnce(&dyn Statements) -> Result<T, E>) -> Result<T, E> {
         let transaction = self.unchecked_transaction().map_err(store_error)?;
         let outcome = work(&Driver(self))?;
         transaction.commit().map_err(store_error)?;

@@ -91,7 +91,7 @@ pub(crate) fn seen(row: &dyn Row, caller: &Caller) -> Result<Option<Seen>, Store
 }
 
 /// The record in the first seven of those columns.
-fn record(row: &dyn Row, owner: Subject) -> Result<Record, StoreError> {
+pub(crate) fn record(row: &dyn Row, owner: Subject) -> Result<Record, StoreError> {
     Ok(Record {
         id: ConnectionId::from_bytes(uuid(row, 0)?),
         name: name_of(text(row, 1)?)?,
@@ -158,7 +158,5 @@ pub(crate) fn subject(stored: &str) -> Result<Subject, StoreError> {
 }
 
 pub(crate) fn damaged(what: &str) -> StoreError {
-    StoreError::Damaged(format!(
-        "a stored {what} is not one that this version writes; run `patchbay check`"
-    ))
+    StoreError::Damaged(format!("a stored {what} is not one that this version writes"))
 }

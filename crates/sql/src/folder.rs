@@ -10,18 +10,23 @@ use patchbay_core::store::StoreError;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
+use crate::database::Statements;
 use crate::schema::{self, Migration};
 
 /// The database's file in the data folder.
 pub const DATABASE_FILE: &str = "patchbay.db";
 /// The file whose lock a running server holds.
 const LOCK_FILE: &str = "lock";
+/// How the file of a restore begins that is verified and about to take the database's place; see [`replace`].
+const INCOMING: &str = "patchbay.db.restoring-";
+/// How the folder begins that keeps what a restore replaced.
+const REPLACED: &str = "replaced-";
 /// KiB of page cache a connection: memory stays small, since the system caches the file as well.
 const CACHE_KIB: i64 = 1024;
 /// Bytes of the write-ahead log that are kept on disk after it was emptied.
 const WAL_KEPT: i64 = 4 * 1024 * 1024;
 /// How long a connection waits for another process, such as a backup's.
-const BUSY: Duration = Duration::from_secs(5);
+pub(crate) const BUSY: Duration = Duration::from_secs(5);
 
 /// Why a data folder cannot be used, in a sentence that says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -47,8 +52,23 @@ pub enum OpenError {
         /// What the system says.
         error: io::Error,
     },
+    /// There is nothing to read.
+    #[error("there is no database in {0}; name the server's data folder with --data")]
+    NoDatabase(PathBuf),
+    /// A restore was cut short.
+    #[error(
+        "a restore into {0} was interrupted after the backup was verified; start the server, or run `patchbay restore` \
+         again, and it is completed"
+    )]
+    Restoring(PathBuf),
+    /// The file is of another program, or from before its first migration.
+    #[error("{0} holds no Patchbay database, or one of an older version that the server migrates when it starts")]
+    OtherSchema(PathBuf),
     /// SQLite cannot use the file.
-    #[error("the database {path} cannot be used: {error}; if it is damaged, restore a backup")]
+    #[error(
+        "the database {path} cannot be used: {error}; `patchbay check` tells whether it is damaged, and `patchbay \
+         restore FILE --replace` puts a backup in its place"
+    )]
     Database {
         /// The file.
         path: PathBuf,
@@ -83,13 +103,93 @@ pub(crate) fn lock(data: &Path) -> Result<File, OpenError> {
     }
 }
 
-/// Opens the database for writing, and brings its schema up to date.
+/// The write-ahead log's file.
+pub(crate) fn wal(data: &Path) -> PathBuf {
+    data.join(format!("{DATABASE_FILE}-wal"))
+}
+
+/// Whether the folder holds a database, or one that an interrupted restore left to be put in its place.
+///
+/// # Errors
+/// Where the folder cannot be read; one that does not exist holds none.
+pub fn has_database(data: &Path) -> io::Result<bool> {
+    Ok(data.join(DATABASE_FILE).try_exists()? || incoming(data)?.is_some())
+}
+
+/// Syncs a folder, so that what was made, renamed or removed in it stays so.
+pub(crate) fn sync(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// The file of a restore that is about to take the database's place, and its stamp.
+fn incoming(data: &Path) -> io::Result<Option<(PathBuf, String)>> {
+    let entries = match fs::read_dir(data) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let name = entry?.file_name();
+        if let Some(stamp) = name.to_str().and_then(|name| name.strip_prefix(INCOMING)) {
+            return Ok(Some((data.join(&name), stamp.to_owned())));
+        }
+    }
+    Ok(None)
+}
+
+/// Puts a database file in the place of what is there. Needs the folder's lock. Gives the folder that keeps what was
+/// there, if anything was.
+///
+/// One rename makes `fresh` the incoming file. From there on whoever opens the folder next completes the rest, so it may
+/// be cut short anywhere: no other database is ever opened beside the old one's write-ahead log, nor the old one
+/// without it.
+pub(crate) fn replace(data: &Path, fresh: tempfile::TempPath, stamp: &str) -> io::Result<Option<PathBuf>> {
+    fresh.persist_noclobber(data.join(format!("{INCOMING}{stamp}")))?;
+    sync(data)?;
+    complete_restore(data)
+}
+
+/// Completes a restore that was cut short, if there is one. Needs the folder's lock.
+pub(crate) fn complete_restore(data: &Path) -> io::Result<Option<PathBuf>> {
+    let Some((incoming, stamp)) = incoming(data)? else {
+        return Ok(None);
+    };
+    let kept = data.join(format!("{REPLACED}{stamp}"));
+    // While the incoming file is there, what bears the database's names is the old one's.
+    let database = data.join(DATABASE_FILE);
+    for old in [wal(data), database.clone()] {
+        let (true, Some(name)) = (old.try_exists()?, old.file_name()) else {
+            continue;
+        };
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&kept)?;
+        fs::rename(&old, kept.join(name))?;
+    }
+    // The log's index is made anew from the log.
+    match fs::remove_file(data.join(format!("{DATABASE_FILE}-shm"))) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let kept = kept.try_exists()?.then_some(kept);
+    if let Some(kept) = &kept {
+        sync(kept)?;
+    }
+    sync(data)?;
+    fs::rename(incoming, database)?;
+    sync(data)?;
+    Ok(kept)
+}
+
+/// Opens the database for writing, and brings its schema up to date. Needs the folder's lock.
 pub(crate) fn open_writer(data: &Path) -> Result<Connection, OpenError> {
+    complete_restore(data).map_err(|error| OpenError::Io {
+        path: data.to_owned(),
+        error,
+    })?;
     let path = data.join(DATABASE_FILE);
     if !path.exists() {
         // SQLite would give it the process's usual mode.
         let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
-        let synced = made.and_then(|_| File::open(data)?.sync_all());
+        let synced = made.and_then(|_| sync(data));
         synced.map_err(|error| OpenError::Io {
             path: path.clone(),
             error,
@@ -117,6 +217,47 @@ pub(crate) fn open_reader(data: &Path) -> Result<Connection, StoreError> {
         .pragma_update(None, "query_only", true)
         .map_err(crate::driver::store_error)?;
     Ok(connection)
+}
+
+/// Opens the database beside a server that may be running, for reading alone: a connection that could write would
+/// empty the write-ahead log when it closes.
+pub(crate) fn open_beside(data: &Path) -> Result<Connection, OpenError> {
+    let path = data.join(DATABASE_FILE);
+    let io = |error| OpenError::Io {
+        path: data.to_owned(),
+        error,
+    };
+    if incoming(data).map_err(io)?.is_some() {
+        return Err(OpenError::Restoring(data.to_owned()));
+    }
+    if !path.try_exists().map_err(io)? {
+        return Err(OpenError::NoDatabase(data.to_owned()));
+    }
+    let opened = || {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&path, flags)?;
+        connection.busy_timeout(BUSY)?;
+        connection.pragma_update(None, "trusted_schema", false)?;
+        Ok(connection)
+    };
+    opened().map_err(|error| OpenError::Database {
+        path: path.clone(),
+        error: crate::driver::store_error(error),
+    })
+}
+
+/// Refuses a database whose schema is not this program's.
+pub(crate) fn require_current(data: &Path, statements: &dyn Statements) -> Result<(), OpenError> {
+    let path = data.join(DATABASE_FILE);
+    match schema::version(statements) {
+        Ok(found) if found > schema::VERSION => Err(OpenError::NewerSchema {
+            found,
+            known: schema::VERSION,
+        }),
+        Ok(schema::VERSION) => Ok(()),
+        Ok(_) => Err(OpenError::OtherSchema(path)),
+        Err(error) => Err(OpenError::Database { path, error }),
+    }
 }
 
 fn open(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {

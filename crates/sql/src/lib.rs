@@ -13,17 +13,29 @@ pub mod statements;
 pub mod workspaces;
 
 #[cfg(feature = "native")]
+mod backup;
+#[cfg(feature = "native")]
+mod check;
+#[cfg(feature = "native")]
 mod driver;
 #[cfg(feature = "native")]
 mod folder;
 #[cfg(feature = "native")]
 mod native;
 #[cfg(feature = "native")]
+mod portable;
+#[cfg(feature = "native")]
 mod readers;
 #[cfg(feature = "native")]
 mod writer;
 
 #[cfg(feature = "native")]
-pub use folder::{DATABASE_FILE, OpenError};
+pub use backup::{BackupError, RestoreError, backup, restore};
+#[cfg(feature = "native")]
+pub use check::{Report, check};
+#[cfg(feature = "native")]
+pub use folder::{DATABASE_FILE, OpenError, has_database};
 #[cfg(feature = "native")]
 pub use native::{NativeStore, OnCommit, Options};
+#[cfg(feature = "native")]
+pub use portable::{ExportError, ImportError, export, import};

@@ -1,6 +1,5 @@
 //! The store of the native server: one SQLite file in a data folder.
 
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -24,13 +23,13 @@ pub struct Options {
 }
 
 /// A store over the SQLite file of a data folder. Clones share it. Changes are durable when they return: written to
-/// the write-ahead log and synced. Reads see every change that was acknowledged before they began.
+/// the write-ahead log and synced. Reads see every change that was acknowledged before they began. Dropping the last
+/// clone waits until what was asked for is written; then the log is emptied into the file and the folder is free.
 #[derive(Clone)]
 pub struct NativeStore {
+    /// Before the readers: the last connection that closes empties the log.
     writer: Writer,
     readers: Arc<Readers>,
-    /// Held until the last clone goes.
-    _lock: Arc<File>,
 }
 
 impl NativeStore {
@@ -41,18 +40,14 @@ impl NativeStore {
     pub fn open(data: &Path, options: Options) -> Result<Self, OpenError> {
         let lock = folder::lock(data)?;
         let connection = folder::open_writer(data)?;
-        let readers = Arc::new(Readers::new(data.to_owned()));
+        let readers = Arc::new(Readers::new(data.to_owned(), lock));
         let writer = Writer::start(connection, data, Arc::clone(&readers), options.on_commit).map_err(|error| {
             OpenError::Io {
                 path: data.to_owned(),
                 error,
             }
         })?;
-        Ok(Self {
-            writer,
-            readers,
-            _lock: Arc::new(lock),
-        })
+        Ok(Self { writer, readers })
     }
 }
 

@@ -1,5 +1,6 @@
 //! Connections that read. Each read is one snapshot of the write-ahead log, and never waits for the writer's commits.
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError, RwLock};
 
@@ -18,14 +19,18 @@ pub(crate) struct Readers {
     idle: Mutex<Vec<Connection>>,
     /// Held for reading by each read, and for writing where the write-ahead log must be emptied.
     gate: RwLock<()>,
+    /// The folder's lock. Last, so that the folder is free only when every connection is closed: one that closes
+    /// removes the write-ahead log by its name, whosever that is by then.
+    _lock: File,
 }
 
 impl Readers {
-    pub(crate) fn new(data: PathBuf) -> Self {
+    pub(crate) fn new(data: PathBuf, lock: File) -> Self {
         Self {
             data,
             idle: Mutex::new(Vec::new()),
             gate: RwLock::new(()),
+            _lock: lock,
         }
     }
 

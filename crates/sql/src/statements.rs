@@ -131,4 +131,32 @@ statements! {
             SELECT workspace_id FROM member WHERE tenant = ?1 AND kind = 0 AND subject = ?2
             UNION SELECT workspace_id FROM member WHERE tenant = ?1 AND kind = 1 AND subject = ?3) m
           CROSS JOIN workspace w ON w.tenant = ?1 AND w.id = m.workspace_id ORDER BY w.id";
+
+    // What walks a whole table, for export and check: a range of its key from the first on, in its order.
+
+    EVERY_COUNTER = "SELECT tenant, last FROM counter WHERE tenant >= '' ORDER BY tenant";
+    /// With the last id of the tenant's counter, 0 if none.
+    EVERY_WORKSPACE = "SELECT w.id, w.name, w.created_by, w.created_at, w.tenant,
+            ifnull((SELECT last FROM counter WHERE tenant = w.tenant), 0)
+          FROM workspace w WHERE w.tenant >= '' ORDER BY w.tenant, w.id";
+    EVERY_MEMBER = "SELECT m.kind, m.subject, m.role, m.tenant, m.workspace_id FROM member m
+          WHERE m.tenant >= '' ORDER BY m.tenant, m.kind, m.subject";
+    EVERY_CONNECTION = "SELECT c.id, c.name, c.type, c.owner, c.created_at, c.key_id, c.sealed, c.tenant, c.seq
+          FROM connection c WHERE c.tenant >= '' ORDER BY c.tenant, c.name";
+    EVERY_ATTACHMENT = "SELECT a.id, a.workspace_id, c.tenant = a.tenant AND c.name = a.name
+          FROM attachment a LEFT JOIN connection c ON c.seq = a.seq WHERE a.tenant >= '' ORDER BY a.tenant";
+    /// `?2` the workspace.
+    MEMBERS = "SELECT kind, subject, role FROM member WHERE tenant = ?1 AND workspace_id = ?2 ORDER BY kind, subject";
+    /// `?1` the connection's seq.
+    ATTACHMENTS = "SELECT workspace_id, id FROM attachment WHERE seq = ?1 ORDER BY workspace_id";
+
+    // For import, which names what clashes.
+
+    /// `?1` id, over all tenants.
+    CONNECTION_EXISTS = "SELECT 1 FROM connection WHERE id = ?1";
+    /// `?1` id, over all tenants.
+    ATTACHMENT_EXISTS = "SELECT 1 FROM attachment WHERE id = ?1";
+    /// `?2` an id that was given; the counter never goes back.
+    RAISE_COUNTER = "INSERT INTO counter (tenant, last) VALUES (?1, ?2)
+          ON CONFLICT (tenant) DO UPDATE SET last = max(last, excluded.last)";
 }

@@ -1,10 +1,10 @@
 //! The one writer: a thread that takes what waits, commits it together, and answers after the commit is on disk.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use patchbay_core::store::StoreError;
@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use crate::database::Statements;
 use crate::driver::{Driver, store_error};
-use crate::folder::DATABASE_FILE;
+use crate::folder;
 use crate::readers::Readers;
 
 /// Changes that may wait; one more is refused as busy.
@@ -27,9 +27,30 @@ const WAL_MOST: u64 = 16 * 1024 * 1024;
 /// Told of each commit: how many changes it took, and how long.
 pub type OnCommit = Arc<dyn Fn(usize, Duration) + Send + Sync>;
 
-/// The way to the writer's thread, which ends when the last of these is dropped.
+/// The way to the writer's thread. When the last of these is dropped the thread finishes what waits and ends, and the
+/// drop waits for that.
 #[derive(Clone)]
-pub(crate) struct Writer(SyncSender<Box<dyn Job>>);
+pub(crate) struct Writer(Arc<Running>);
+
+struct Running {
+    /// There until the drop.
+    jobs: Option<SyncSender<Box<dyn Job>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // The thread ends when nobody can send any more.
+        drop(self.jobs.take());
+        if let Some(thread) = self.thread.take()
+            // What a commit is told to may hold the store: the thread cannot wait for itself.
+            && thread.thread().id() != thread::current().id()
+        {
+            // A panic of the thread has already been reported by its hook.
+            _ = thread.join();
+        }
+    }
+}
 
 /// A change that waits: run inside the batch's transaction, and told how it ended.
 trait Job: Send {
@@ -81,7 +102,10 @@ impl Writer {
         on_commit: Option<OnCommit>,
     ) -> std::io::Result<Self> {
         let (sender, receiver) = sync_channel(QUEUE);
-        let wal = data.join(format!("{DATABASE_FILE}-wal"));
+        let mut wal = Wal {
+            file: folder::wal(data),
+            next: WAL_MOST,
+        };
         let work = move || {
             while let Some(batch) = take(&receiver) {
                 let (size, started) = (batch.len(), Instant::now());
@@ -89,14 +113,14 @@ impl Writer {
                 if let Some(on_commit) = &on_commit {
                     on_commit(size, started.elapsed());
                 }
-                if std::fs::metadata(&wal).is_ok_and(|file| file.len() > WAL_MOST) {
-                    // If it fails, the next batch tries again.
-                    _ = readers.pause(|| connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())));
-                }
+                wal.bound(&connection, &readers);
             }
         };
-        thread::Builder::new().name("patchbay-writer".into()).spawn(work)?;
-        Ok(Self(sender))
+        let thread = thread::Builder::new().name("patchbay-writer".into()).spawn(work)?;
+        Ok(Self(Arc::new(Running {
+            jobs: Some(sender),
+            thread: Some(thread),
+        })))
     }
 
     /// Runs `work` in the next commit and gives its outcome once that is on disk.
@@ -110,15 +134,43 @@ impl Writer {
             outcome: None,
             answer,
         };
-        self.0.try_send(Box::new(change)).map_err(|error| match error {
+        let ended = || StoreError::Unavailable("the writer has ended; restart the server".into());
+        let jobs = self.0.jobs.as_ref().ok_or_else(ended)?;
+        jobs.try_send(Box::new(change)).map_err(|error| match error {
             TrySendError::Full(_) => StoreError::Busy(format!("{QUEUE} changes are waiting")),
-            TrySendError::Disconnected(_) => StoreError::Unavailable("the writer has ended; restart the server".into()),
+            TrySendError::Disconnected(_) => ended(),
         })?;
-        answered.await.unwrap_or_else(|_| {
-            Err(StoreError::Unavailable(
-                "the writer has ended; restart the server".into(),
-            ))
-        })
+        answered.await.unwrap_or_else(|_| Err(ended()))
+    }
+}
+
+/// The write-ahead log's file, kept from growing without end.
+struct Wal {
+    file: PathBuf,
+    /// Bytes at which it is to be emptied.
+    next: u64,
+}
+
+impl Wal {
+    /// Empties the log if it has grown past its bound. Where a reader of another process (a backup) holds on to it, it
+    /// is tried again only after as many bytes more: each attempt makes all readers pause.
+    fn bound(&mut self, connection: &Connection, readers: &Readers) {
+        let length = || std::fs::metadata(&self.file).map_or(0, |file| file.len());
+        if length() <= self.next {
+            return;
+        }
+        readers.pause(|| {
+            // Readers of this process are out already. Those of others are not waited for: everybody would wait.
+            _ = connection.busy_timeout(Duration::ZERO);
+            _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+            _ = connection.busy_timeout(folder::BUSY);
+        });
+        let left = length();
+        self.next = if left > WAL_MOST {
+            left.saturating_add(WAL_MOST)
+        } else {
+            WAL_MOST
+        };
     }
 }
 

@@ -1,0 +1,192 @@
+//! The data folder's upkeep: `backup`, `restore`, `check`, `export`, `import`.
+
+use std::fs::{DirBuilder, File};
+use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Write};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail, ensure};
+use clap::Subcommand;
+use patchbay_core::api::Host as _;
+use patchbay_core::portable::Totals;
+use patchbay_core::seal::KeyRing;
+use tempfile::NamedTempFile;
+
+use crate::host::NativeHost;
+use crate::keys::{self, Source};
+use crate::settings;
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Upkeep {
+    /// Write a backup of the database to a new file; the server may run.
+    Backup {
+        /// The file to write.
+        file: PathBuf,
+    },
+    /// Put a backup into the data folder; the server must not run.
+    Restore {
+        /// The backup.
+        file: PathBuf,
+        /// Where there is a database, keep it aside and put the backup in its place.
+        #[arg(long)]
+        replace: bool,
+    },
+    /// Look for damage; the server may run.
+    Check,
+    /// Write everything as JSON lines, details sealed; the server may run.
+    Export {
+        /// The file to write; without it, standard output.
+        #[arg(long)]
+        output: Option<PathBuf>,
+        /// Write the details, which are secrets, as they were sent.
+        #[arg(long)]
+        details_in_the_clear: bool,
+    },
+    /// Add everything that an export holds, or nothing; the server must not run.
+    Import {
+        /// The export; - for standard input.
+        #[arg(default_value = "-")]
+        file: PathBuf,
+    },
+}
+
+/// Runs a command on the folder `data`.
+///
+/// # Errors
+/// What stopped it, in a sentence that says what to do; for `check`, that there are problems.
+pub fn run(upkeep: &Upkeep, data: &Path) -> anyhow::Result<()> {
+    match upkeep {
+        Upkeep::Backup { file } => backup(data, file),
+        Upkeep::Restore { file, replace } => restore(data, file, *replace),
+        Upkeep::Check => check(data),
+        Upkeep::Export {
+            output,
+            details_in_the_clear,
+        } => export(data, output.as_deref(), *details_in_the_clear),
+        Upkeep::Import { file } => import(data, file),
+    }
+}
+
+/// Says how it went. It went so whether or not somebody reads it.
+fn say(line: std::fmt::Arguments<'_>) {
+    _ = writeln!(std::io::stdout(), "{line}");
+}
+
+fn backup(data: &Path, file: &Path) -> anyhow::Result<()> {
+    let bytes = patchbay_sql::backup(data, file)?;
+    say(format_args!(
+        "The backup is in {} ({bytes} bytes). The keys are not in it: keep a copy of them apart from it, since nothing \
+         opens the details without them.",
+        file.display()
+    ));
+    Ok(())
+}
+
+fn restore(data: &Path, file: &Path, replace: bool) -> anyhow::Result<()> {
+    let kept = patchbay_sql::restore(data, file, replace, NativeHost.now())?;
+    say(format_args!("{} is restored into {}.", file.display(), data.display()));
+    if let Some(kept) = kept {
+        say(format_args!("What was there is kept in {}.", kept.display()));
+    }
+    say(format_args!(
+        "The keys are not in a backup: see that {} or PATCHBAY_KEYS has those that sealed it, then run `patchbay check`.",
+        data.join(keys::FILE).display()
+    ));
+    Ok(())
+}
+
+/// The ring of a folder whose database is there.
+fn ring(data: &Path) -> anyhow::Result<KeyRing> {
+    let found = keys::existing(settings::keys()?, data)?;
+    // The keys are there wherever a database is, or the look for them has failed.
+    let (ring, _) = found.with_context(|| patchbay_sql::OpenError::NoDatabase(data.to_owned()))?;
+    Ok(ring)
+}
+
+fn check(data: &Path) -> anyhow::Result<()> {
+    let report = patchbay_sql::check(data, &ring(data)?)?;
+    say(format_args!(
+        "{} connections, {} attachments, {} workspaces, {} members.",
+        report.connections, report.attachments, report.workspaces, report.members
+    ));
+    for problem in &report.problems {
+        say(format_args!("{problem}"));
+    }
+    if report.more > 0 {
+        say(format_args!("and {} more.", report.more));
+    }
+    ensure!(
+        report.is_clean(),
+        "there are problems; `patchbay restore FILE --replace` puts a backup in place of the database"
+    );
+    say(format_args!("Nothing is wrong."));
+    Ok(())
+}
+
+fn export(data: &Path, output: Option<&Path>, in_the_clear: bool) -> anyhow::Result<()> {
+    let ring = in_the_clear.then(|| ring(data)).transpose()?;
+    let Some(output) = output else {
+        let mut stdout = BufWriter::new(std::io::stdout().lock());
+        patchbay_sql::export(data, ring.as_ref(), &mut stdout)?;
+        return Ok(());
+    };
+    let folder = match output.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let wrong = || format!("the export cannot be written to {}", output.display());
+    ensure!(
+        !output.try_exists().with_context(wrong)?,
+        "{} exists; choose another name, or move it away",
+        output.display()
+    );
+    // Readable by its owner alone, and gone if it is not completed.
+    let mut file = NamedTempFile::new_in(folder).with_context(wrong)?;
+    let totals = patchbay_sql::export(data, ring.as_ref(), &mut BufWriter::new(&mut file))?;
+    file.as_file().sync_all().with_context(wrong)?;
+    if let Err(error) = file.persist_noclobber(output) {
+        if error.error.kind() == ErrorKind::AlreadyExists {
+            bail!("{} exists; choose another name, or move it away", output.display());
+        }
+        return Err(error.error).with_context(wrong);
+    }
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .with_context(wrong)?;
+    say(format_args!("{} is written: {}.", output.display(), counted(totals)));
+    Ok(())
+}
+
+fn import(data: &Path, file: &Path) -> anyhow::Result<()> {
+    let lines: Box<dyn BufRead> = if file == Path::new("-") {
+        Box::new(std::io::stdin().lock())
+    } else {
+        let opened = File::open(file).with_context(|| format!("{} cannot be read", file.display()))?;
+        Box::new(BufReader::new(opened))
+    };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(data)
+        .with_context(|| {
+            format!(
+                "the data folder {} cannot be made; choose another with --data",
+                data.display()
+            )
+        })?;
+    let (ring, source) = keys::ring(settings::keys()?, data)?;
+    if let Source::Made(keys) = source {
+        say(format_args!(
+            "{} is made just now. Keep a copy apart from the data: without it no details can be read again.",
+            keys.display()
+        ));
+    }
+    let totals = patchbay_sql::import(data, &ring, &NativeHost, lines)?;
+    say(format_args!("Imported: {}.", counted(totals)));
+    Ok(())
+}
+
+fn counted(totals: Totals) -> String {
+    format!("{} connections, {} workspaces", totals.connections, totals.workspaces)
+}
