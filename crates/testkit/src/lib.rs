@@ -2,11 +2,12 @@
 //!
 //! [`cases`] gives the rules of the contract, a named case for one behaviour, grouped by operation; [`run`] holds a
 //! [`Target`] to them: the core in this process over any store ([`InProcess`]), or a home behind an [`Address`].
-//! [`MemoryStore`] is the reference model. [`faults`] breaks a target on purpose, to show that the cases notice.
+//! [`MemoryStore`] is the reference model. [`races`] sets many clients on a target at once and checks what they were told. [`faults`] breaks a target on purpose, to show that the cases notice.
 
 mod cases;
 pub mod faults;
 mod memory;
+pub mod races;
 mod runner;
 mod target;
 mod url;
