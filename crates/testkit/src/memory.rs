@@ -36,14 +36,23 @@ struct Kept {
 #[derive(Debug)]
 struct Room {
     workspace: Workspace,
-    /// By subject or e-mail address.
-    members: HashMap<Subject, Role>,
+    members: HashMap<Person, Role>,
+}
+
+/// How a member is known.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Person {
+    /// By subject.
+    Subject(Subject),
+    /// By e-mail address, in ASCII lower case.
+    Email(Subject),
 }
 
 impl Room {
     fn role(&self, caller: &Caller) -> Option<Role> {
-        let by = |subject: &Subject| self.members.get(subject).copied();
-        match (by(&caller.subject), caller.email.as_ref().and_then(by)) {
+        let by_subject = self.members.get(&Person::Subject(caller.subject.clone())).copied();
+        let email = caller.email.clone().map(Person::Email);
+        match (by_subject, email.and_then(|email| self.members.get(&email).copied())) {
             (Some(Role::Owner), _) | (_, Some(Role::Owner)) => Some(Role::Owner),
             (one, other) => one.or(other),
         }
@@ -216,7 +225,7 @@ impl TenantState {
             created_by: caller.subject.clone(),
             created_at: now,
         };
-        let members = HashMap::from([(caller.subject.clone(), Role::Owner)]);
+        let members = HashMap::from([(Person::Subject(caller.subject.clone()), Role::Owner)]);
         self.workspaces.insert(id, Room { workspace, members });
         CreateWorkspaceOutcome::Created(id)
     }
@@ -225,7 +234,11 @@ impl TenantState {
         let listed = |room: &&Room| match of {
             WorkspacesOf::Everybody => true,
             WorkspacesOf::Caller => room.role(caller).is_some(),
-            WorkspacesOf::Person(person) => room.members.contains_key(person),
+            WorkspacesOf::Person(person) => {
+                let email = Subject::new(&person.as_str().to_ascii_lowercase());
+                room.members.contains_key(&Person::Subject(person.clone()))
+                    || email.is_ok_and(|email| room.members.contains_key(&Person::Email(email)))
+            }
         };
         let rooms = self.workspaces.values().filter(listed);
         rooms.map(|room| room.workspace.clone()).collect()
@@ -239,6 +252,15 @@ impl MemoryStore {
 
     fn with<T>(&self, caller: &Caller, act: impl FnOnce(&mut TenantState) -> T) -> Result<T, StoreError> {
         Ok(act(self.tenants().entry(caller.tenant.clone()).or_default()))
+    }
+
+    /// Makes somebody a member, or gives a member another role. Says whether the workspace exists.
+    pub fn put_member(&self, tenant: &Tenant, workspace: WorkspaceId, person: Person, role: Role) -> bool {
+        let mut tenants = self.tenants();
+        let room = tenants
+            .get_mut(tenant)
+            .and_then(|state| state.workspaces.get_mut(&workspace));
+        room.map(|room| room.members.insert(person, role)).is_some()
     }
 }
 

@@ -1,0 +1,8 @@
+//! Random sequences of operations, step by step the same on a store, or a whole home, and on the reference model.
+
+mod cast;
+mod store;
+mod surface;
+
+pub use store::{SeedMembers, Step, same_outcomes, steps};
+pub use surface::{Request, requests, same_answers};

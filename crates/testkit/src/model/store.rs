@@ -1,0 +1,326 @@
+//! A store against the reference model.
+
+use std::future::Future;
+
+use patchbay_core::model::{
+    AttachmentId, Caller, ConnectionId, ConnectionType, Invalid, KeyId, Name, Record, Role, Sealed, Tenant, Timestamp,
+    Workspace, WorkspaceId, Workspaces,
+};
+use patchbay_core::store::{
+    Attach, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome, DetachOutcome, ListOutcome, ListQuery,
+    Lookup, Seen, Store, StoreError, WorkspacesOf,
+};
+use proptest::prelude::*;
+
+use super::cast::{CALLERS, NAMES, caller, callers};
+use crate::memory::{MemoryStore, Person};
+
+/// Gives a store members, which the trait of stores does not.
+pub trait SeedMembers {
+    /// Makes somebody a member, or gives a member another role; says whether the workspace exists.
+    fn put_member(
+        &self,
+        tenant: &Tenant,
+        workspace: WorkspaceId,
+        person: Person,
+        role: Role,
+    ) -> impl Future<Output = bool>;
+}
+
+impl SeedMembers for MemoryStore {
+    async fn put_member(&self, tenant: &Tenant, workspace: WorkspaceId, person: Person, role: Role) -> bool {
+        MemoryStore::put_member(self, tenant, workspace, person, role)
+    }
+}
+
+/// One operation of one caller. Callers and names are known by their place, connections by how many were made since.
+#[derive(Debug, Clone)]
+pub struct Step {
+    who: usize,
+    act: Act,
+}
+
+#[derive(Debug, Clone)]
+enum Act {
+    Create {
+        name: usize,
+        bytes: usize,
+    },
+    Get {
+        name: usize,
+    },
+    GetById {
+        connection: usize,
+    },
+    List {
+        within: Option<u64>,
+        after: Option<usize>,
+        limit: Option<u16>,
+        bytes: usize,
+    },
+    Attach {
+        connection: usize,
+        workspace: u64,
+    },
+    Detach {
+        connection: usize,
+        workspace: u64,
+    },
+    /// A pair that was attached, counted from the last one.
+    DetachAttached {
+        back: usize,
+    },
+    Delete {
+        name: usize,
+    },
+    CreateWorkspace {
+        name: usize,
+    },
+    ListWorkspaces {
+        of: Option<usize>,
+    },
+    PutMember {
+        workspace: u64,
+        person: usize,
+        by_email: bool,
+        owner: bool,
+    },
+}
+
+/// Up to `most` steps.
+pub fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
+    let name = || 0..NAMES.len();
+    let connection = || 0..4_usize;
+    // The counter gives the first of them; the last is one that it hardly comes to.
+    let workspace = || prop_oneof![10 => 1..4_u64, 1 => Just((1 << 53) - 1)];
+    let act = prop_oneof![
+        4 => (name(), 0..300_usize).prop_map(|(name, bytes)| Act::Create { name, bytes }),
+        2 => name().prop_map(|name| Act::Get { name }),
+        2 => connection().prop_map(|connection| Act::GetById { connection }),
+        4 => (
+            prop::option::of(workspace()),
+            prop::option::of(name()),
+            prop::option::of(1..4_u16),
+            prop_oneof![Just(usize::MAX), 0..1500_usize],
+        )
+            .prop_map(|(within, after, limit, bytes)| Act::List { within, after, limit, bytes }),
+        6 => (connection(), workspace()).prop_map(|(connection, workspace)| Act::Attach { connection, workspace }),
+        4 => (0..6_usize).prop_map(|back| Act::DetachAttached { back }),
+        2 => (connection(), workspace()).prop_map(|(connection, workspace)| Act::Detach { connection, workspace }),
+        3 => name().prop_map(|name| Act::Delete { name }),
+        3 => name().prop_map(|name| Act::CreateWorkspace { name }),
+        1 => prop::option::of(0..CALLERS).prop_map(|of| Act::ListWorkspaces { of }),
+        4 => (workspace(), 0..CALLERS, any::<bool>(), any::<bool>()).prop_map(|(workspace, person, by_email, owner)| {
+            Act::PutMember { workspace, person, by_email, owner }
+        }),
+    ];
+    let step = (callers(), act).prop_map(|(who, act)| Step { who, act });
+    prop::collection::vec(step, 1..=most)
+}
+
+/// What a store said.
+#[derive(Debug, PartialEq)]
+enum Said {
+    Create(CreateOutcome),
+    Get(Option<Seen>),
+    List(ListOutcome),
+    Attach(AttachOutcome),
+    Detach(DetachOutcome),
+    Delete(DeleteOutcome),
+    CreateWorkspace(CreateWorkspaceOutcome),
+    ListWorkspaces(Vec<Workspace>),
+    PutMember(bool),
+}
+
+/// Does the steps on `store`, whose members `seed` puts in, and on the reference model, in tenants of this case's own. No two cases on one store may
+/// have the same number. Gives the kind of each outcome, such as `Attach Forbidden`.
+///
+/// # Errors
+/// The first step on which they differ, and what each said.
+pub async fn same_outcomes(
+    store: &impl Store,
+    seed: &impl SeedMembers,
+    workspaces: Workspaces,
+    case: u64,
+    steps: &[Step],
+) -> Result<Vec<String>, String> {
+    let model = MemoryStore::default();
+    let mut kinds = Vec::new();
+    let mut made = Made::default();
+    for (place, step) in (0..).zip(steps) {
+        let wrong = |invalid: Invalid| invalid.to_string();
+        let moment = Moment {
+            workspaces,
+            case,
+            place,
+            made: &made,
+        };
+        let expected = moment.perform(&model, &model, step).await.map_err(wrong)?;
+        let said = moment.perform(store, seed, step).await.map_err(wrong)?;
+        // What goes wrong in a store never does in the model.
+        match (&expected, &said) {
+            (Ok(expected), Ok(said)) if expected == said => {
+                kinds.push(said.kind());
+                match (said, &step.act) {
+                    (Said::Create(CreateOutcome::Created), _) => made.connections.push(place),
+                    (Said::Attach(AttachOutcome::Attached(_)), Act::Attach { connection, workspace }) => {
+                        let pair = (moment.connection(*connection), *workspace);
+                        made.attached.push(pair);
+                    }
+                    _ => {}
+                }
+            }
+            _ => {
+                return Err(format!(
+                    "step {place}, {step:?}: the model said {expected:?}, the store {said:?}"
+                ));
+            }
+        }
+    }
+    Ok(kinds)
+}
+
+impl Said {
+    fn kind(&self) -> String {
+        let shown = format!("{self:?}");
+        let words: Vec<&str> = shown.split(|c: char| !c.is_alphanumeric()).take(2).collect();
+        words.join(" ")
+    }
+}
+
+/// What earlier steps made.
+#[derive(Default)]
+struct Made {
+    /// By the place of the step.
+    connections: Vec<u64>,
+    attached: Vec<(ConnectionId, u64)>,
+}
+
+/// What a step stands for depends on when it comes.
+struct Moment<'m> {
+    workspaces: Workspaces,
+    case: u64,
+    place: u64,
+    made: &'m Made,
+}
+
+fn name(place: usize) -> Result<Name, Invalid> {
+    Name::new(NAMES.get(place).copied().unwrap_or_default())
+}
+
+impl Moment<'_> {
+    /// 16 bytes that nobody else has.
+    fn unique(&self, of: u64) -> [u8; 16] {
+        (u128::from(self.case) << 64 | u128::from(of)).to_be_bytes()
+    }
+
+    fn connection(&self, place: usize) -> ConnectionId {
+        let made = self.made.connections.iter().rev().nth(place).copied();
+        ConnectionId::from_bytes(self.unique(made.unwrap_or(u64::MAX)))
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(i64::try_from(self.place).unwrap_or(0))
+    }
+
+    fn record(&self, caller: &Caller, of: usize, bytes: usize) -> Result<Record, Invalid> {
+        Ok(Record {
+            id: ConnectionId::from_bytes(self.unique(self.place)),
+            name: name(of)?,
+            connection_type: ConnectionType::new("KAFKA")?,
+            owner: caller.subject.clone(),
+            created_at: self.now(),
+            sealed: Sealed {
+                key_id: KeyId::new("k1")?,
+                bytes: (0..=u8::MAX).cycle().skip(of).take(bytes).collect(),
+            },
+        })
+    }
+
+    async fn perform(
+        &self,
+        store: &impl Store,
+        seed: &impl SeedMembers,
+        step: &Step,
+    ) -> Result<Result<Said, StoreError>, Invalid> {
+        let case = format!("case-{}", self.case);
+        let caller = caller(&case, step.who)?;
+        let workspaces = self.workspaces;
+        Ok(match step.act {
+            Act::Create { name, bytes } => {
+                let record = self.record(&caller, name, bytes)?;
+                store.create(&caller, record).await.map(Said::Create)
+            }
+            Act::Get { name: of } => store.get(&caller, Lookup::Name(name(of)?)).await.map(Said::Get),
+            Act::GetById { connection } => {
+                let id = self.connection(connection);
+                store.get(&caller, Lookup::Id(id)).await.map(Said::Get)
+            }
+            Act::List {
+                within,
+                after,
+                limit,
+                bytes,
+            } => {
+                let query = ListQuery {
+                    workspace: within.map(WorkspaceId::new).transpose()?,
+                    workspaces,
+                    after: after.map(name).transpose()?,
+                    limit,
+                    most_bytes: bytes,
+                };
+                store.list(&caller, query).await.map(Said::List)
+            }
+            Act::Attach { connection, workspace } => {
+                let attach = Attach {
+                    connection: self.connection(connection),
+                    workspace: WorkspaceId::new(workspace)?,
+                    workspaces,
+                    id: AttachmentId::from_bytes(self.unique(self.place)),
+                    now: self.now(),
+                };
+                store.attach(&caller, attach).await.map(Said::Attach)
+            }
+            Act::Detach { connection, workspace } => {
+                let (connection, workspace) = (self.connection(connection), WorkspaceId::new(workspace)?);
+                store.detach(&caller, connection, workspace).await.map(Said::Detach)
+            }
+            Act::DetachAttached { back } => {
+                let never = (self.connection(usize::MAX), 1);
+                let (connection, workspace) = self.made.attached.iter().rev().nth(back).copied().unwrap_or(never);
+                let detached = store.detach(&caller, connection, WorkspaceId::new(workspace)?).await;
+                detached.map(Said::Detach)
+            }
+            Act::Delete { name: of } => store.delete(&caller, name(of)?).await.map(Said::Delete),
+            Act::CreateWorkspace { name: of } => {
+                let made = store.create_workspace(&caller, name(of)?, self.now()).await;
+                made.map(Said::CreateWorkspace)
+            }
+            Act::ListWorkspaces { of } => {
+                let of = match of {
+                    None if caller.admin => WorkspacesOf::Everybody,
+                    None => WorkspacesOf::Caller,
+                    Some(person) => WorkspacesOf::Person(self::caller(&case, person)?.subject),
+                };
+                store.list_workspaces(&caller, of).await.map(Said::ListWorkspaces)
+            }
+            Act::PutMember {
+                workspace,
+                person,
+                by_email,
+                owner,
+            } => {
+                let member = self::caller(&case, person)?;
+                let person = match member.email {
+                    Some(email) if by_email => Person::Email(email),
+                    _ => Person::Subject(member.subject),
+                };
+                let role = if owner { Role::Owner } else { Role::Collaborator };
+                let workspace = WorkspaceId::new(workspace)?;
+                Ok(Said::PutMember(
+                    seed.put_member(&caller.tenant, workspace, person, role).await,
+                ))
+            }
+        })
+    }
+}
