@@ -120,7 +120,9 @@ async fn is_found_out(race: Race) {
         ..Workload::default()
     };
     let registry = Registry { names: workload.names };
-    let history = history(RacyStore::new(MemoryStore::default(), race), workload).await;
+    let folder = tempfile::tempdir().unwrap();
+    let store = NativeStore::open(folder.path(), Options::default()).unwrap();
+    let history = history(RacyStore::new(store, race), workload).await;
     match registry.judge(&history) {
         Err(Verdict::Violated(violation)) => {
             println!("{race:?}: {violation}");
