@@ -6,10 +6,12 @@
 //! The check is our own: `stateright`'s `LinearizabilityTester` tries orders by recursion without remembering what it
 //! tried, copies the order so far at each step, and takes an operation under way to have its one right answer.
 
+mod client;
 mod history;
 mod linearizable;
 mod racy;
 mod registry;
+mod run;
 mod workload;
 
 pub use history::{Asked, Operation, Recorder};
