@@ -321,7 +321,7 @@ pub enum Role {
 }
 
 /// How a member of a workspace is known.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Person {
     /// By subject.
     Subject(Subject),

@@ -2,7 +2,9 @@
 //!
 //! [`cases`] gives the rules of the contract, a named case for one behaviour, grouped by operation; [`run`] holds a
 //! [`Target`] to them: the core in this process over any store ([`InProcess`]), or a home behind an [`Address`].
-//! [`MemoryStore`] is the reference model, and [`model`] holds stores and targets against it. [`races`] sets many clients on a target at once and checks what they were told. [`faults`] breaks a target on purpose, to show that the cases notice.
+//! [`MemoryStore`] is the reference model, and [`model`] holds stores and targets against it. [`races`] sets many clients
+//! on a target at once and checks what they were told. [`faults`] breaks a target on purpose, to show that the cases
+//! notice.
 
 mod cases;
 pub mod faults;
@@ -15,7 +17,7 @@ mod url;
 mod world;
 
 pub use cases::cases;
-pub use memory::{MemoryStore, Person};
+pub use memory::MemoryStore;
 pub use runner::{Case, Report, Setting, run};
 pub use target::{InProcess, SystemHost, Target};
 pub use url::Address;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use patchbay_core::access::{self, Verdict};
 use patchbay_core::limits;
 use patchbay_core::model::{
-    Attached, AttachmentId, Caller, ConnectionId, Name, Record, Role, Subject, Tenant, Timestamp, Workspace,
+    Attached, AttachmentId, Caller, ConnectionId, Name, Person, Record, Role, Subject, Tenant, Timestamp, Workspace,
     WorkspaceId, Workspaces,
 };
 use patchbay_core::store::{
@@ -37,15 +37,6 @@ struct Kept {
 struct Room {
     workspace: Workspace,
     members: HashMap<Person, Role>,
-}
-
-/// How a member is known.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Person {
-    /// By subject.
-    Subject(Subject),
-    /// By e-mail address, in ASCII lower case.
-    Email(Subject),
 }
 
 impl Room {

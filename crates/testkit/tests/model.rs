@@ -12,13 +12,13 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use patchbay_core::model::{Role, Tenant, WorkspaceId, Workspaces};
+use patchbay_core::model::{Person, Role, Tenant, WorkspaceId, Workspaces};
 use patchbay_sql::database::Database as _;
-use patchbay_sql::workspaces::{self, put_member};
+use patchbay_sql::workspaces::put_member;
 use patchbay_sql::{DATABASE_FILE, NativeStore, Options};
 use patchbay_testkit::model::{SeedMembers, requests, same_answers, same_outcomes, steps};
 use patchbay_testkit::races::{Race, RacyStore};
-use patchbay_testkit::{InProcess, MemoryStore, Person};
+use patchbay_testkit::{InProcess, MemoryStore};
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, FileFailurePersistence, TestCaseError, TestError, TestRunner};
 
@@ -33,10 +33,6 @@ struct Members(rusqlite::Connection);
 
 impl SeedMembers for Members {
     async fn put_member(&self, tenant: &Tenant, workspace: WorkspaceId, person: Person, role: Role) -> bool {
-        let person = match person {
-            Person::Subject(subject) => workspaces::Person::Subject(subject),
-            Person::Email(email) => workspaces::Person::Email(email),
-        };
         let put = |statements: &dyn patchbay_sql::database::Statements| {
             put_member(statements, tenant, workspace, &person, role)
         };

@@ -3,8 +3,8 @@
 use std::future::Future;
 
 use patchbay_core::model::{
-    AttachmentId, Caller, ConnectionId, ConnectionType, Invalid, KeyId, Name, Record, Role, Sealed, Tenant, Timestamp,
-    Workspace, WorkspaceId, Workspaces,
+    AttachmentId, Caller, ConnectionId, ConnectionType, Invalid, KeyId, Name, Person, Record, Role, Sealed, Tenant,
+    Timestamp, Workspace, WorkspaceId, Workspaces,
 };
 use patchbay_core::store::{
     Attach, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome, DetachOutcome, ListOutcome, ListQuery,
@@ -13,7 +13,7 @@ use patchbay_core::store::{
 use proptest::prelude::*;
 
 use super::cast::{CALLERS, NAMES, caller, callers};
-use crate::memory::{MemoryStore, Person};
+use crate::memory::MemoryStore;
 
 /// Gives a store members, which the trait of stores does not.
 pub trait SeedMembers {
