@@ -80,7 +80,8 @@ async fn a_client_that_takes_nothing_of_an_answer_is_dropped() {
         unread.push(client);
     }
     assert_eq!(server.call("list", "{}").await.status, 503);
-    server.call_until("list", "{}", 200).await;
+    while !server.metrics().await.contains("patchbay_connections 0\n") {}
+    assert_eq!(server.call("list", "{}").await.status, 200);
     for mut client in unread {
         assert!(client.rest().await.len() < LIST_BYTES);
     }
