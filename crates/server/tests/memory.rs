@@ -1,6 +1,6 @@
 //! What clients can make the server hold: bodies, answers and requests at once.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
 
