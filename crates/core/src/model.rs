@@ -64,6 +64,16 @@ text_type!(
     /// white space at either end. Compared and ordered by its bytes.
     Name, limits::NAME_BYTES
 );
+impl Name {
+    /// The digits of a name of the form `workspace-<digits>`, which is kept for the workspace that `open` mode makes of
+    /// that id.
+    pub fn kept_for(&self) -> Option<&str> {
+        let digits = self.0.strip_prefix("workspace-")?;
+        let kept = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        kept.then_some(digits)
+    }
+}
+
 text_type!(
     /// A connection's type: free text, the rule of names with at most 64 bytes.
     ConnectionType, limits::TYPE_BYTES

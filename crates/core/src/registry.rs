@@ -182,8 +182,7 @@ impl<S: Store, H: Host> Registry<S, H> {
     /// `workspaces/create`.
     pub(crate) async fn create_workspace(&self, caller: &Caller, body: &[u8]) -> Result<Json, Problem> {
         let name = Fields::parse(body, &["workspace_name"])?.name("workspace_name")?;
-        let digits = name.as_str().strip_prefix("workspace-").unwrap_or_default();
-        if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) {
+        if name.kept_for().is_some() {
             return Err(Problem::bad(
                 "`workspace_name` must not be of the form `workspace-<digits>`.",
             ));
