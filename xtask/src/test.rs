@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
@@ -30,6 +30,8 @@ enum Check {
     },
     /// Licences, sources and versions of all that is linked.
     Deny,
+    /// What many clients at once are told by the real server is linearizable.
+    Races,
 }
 
 enum Suite {
@@ -53,6 +55,7 @@ fn steps() -> Vec<Step> {
         Step::Suite(Suite::Cargo),
         Step::Suite(Suite::Conformance("open")),
         Step::Suite(Suite::Conformance("managed")),
+        Step::Check(Check::Races),
     ];
     steps.extend(PYTHON.map(|suite| Step::Suite(Suite::Python(suite))));
     steps
@@ -64,6 +67,7 @@ impl fmt::Display for Step {
         match self {
             Self::Check(Check::Wasm { package, .. }) => write!(f, "wasm-{package}"),
             Self::Check(Check::Deny) => f.write_str("deny"),
+            Self::Check(Check::Races) => f.write_str("races"),
             Self::Suite(Suite::Cargo) => f.write_str("cargo"),
             Self::Suite(Suite::Conformance(mode)) => write!(f, "conformance-{mode}"),
             Self::Suite(Suite::Python(suite)) => f.write_str(suite),
@@ -138,6 +142,11 @@ impl Check {
                 Ok(())
             }
             Self::Deny => deny(&tools::cargo_deny(cache)?),
+            Self::Races => {
+                let success = against_server("open", "patchbay-races", |races| races.args(["--clients", "8"]))?.0;
+                ensure!(success, "what clients were told does not fit together");
+                Ok(())
+            }
         }
     }
 }
@@ -175,7 +184,10 @@ impl Suite {
                 let (success, output) = watch(cargo().args(["test", "--workspace", "--locked", "--no-fail-fast"]))?;
                 (success, count::cargo(&output))
             }
-            Self::Conformance(mode) => conformance(mode)?,
+            Self::Conformance(mode) => {
+                let (success, output) = against_server(mode, "patchbay-conformance", |all| all)?;
+                (success, count::conformance(&output))
+            }
             Self::Python(suite) => {
                 let python = tools::python(cache, suite)?;
                 let [patchbay] = build(&["--workspace", "--bins"], ["patchbay"])?;
@@ -200,14 +212,20 @@ impl Suite {
     }
 }
 
-/// Holds a server of its own to the contract, and then to its promise to end when asked.
-fn conformance(mode: &str) -> anyhow::Result<(bool, Count)> {
+/// Runs a binary of the testkit against a server of its own, which must then end as it promises when it is asked to.
+/// Gives whether it succeeded, and what it printed.
+fn against_server(
+    mode: &str,
+    binary: &'static str,
+    arguments: impl FnOnce(&mut Command) -> &mut Command,
+) -> anyhow::Result<(bool, String)> {
     // The same packages and features as `cargo test --workspace`, so that nothing is compiled twice.
-    let [patchbay, conformance] = build(&["--workspace", "--bins"], ["patchbay", "patchbay-conformance"])?;
+    let [patchbay, binary] = build(&["--workspace", "--bins"], ["patchbay", binary])?;
     let data = tempfile::tempdir().context("no folder for the server's data")?;
     let server =
         Server::start(server::patchbay(&patchbay, data.path()).args(["--workspaces", mode, "--log", "error"]))?;
-    let (success, output) = watch(command(conformance).arg(&server.url).args(["--workspaces", mode]))?;
+    let mut command = command(binary);
+    let ran = watch(arguments(command.arg(&server.url).args(["--workspaces", mode])))?;
     server.stop()?;
-    Ok((success, count::conformance(&output)))
+    Ok(ran)
 }
