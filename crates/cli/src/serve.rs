@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -57,16 +56,12 @@ pub fn run(serve: &Serve) -> anyhow::Result<()> {
     };
     let log = Log::start(serve.log);
     // The folder holds secrets: nobody else has business in it.
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&serve.data)
-        .with_context(|| {
-            format!(
-                "the data folder {} cannot be made; choose another with --data",
-                serve.data.display()
-            )
-        })?;
+    patchbay_sql::make_folder(&serve.data).with_context(|| {
+        format!(
+            "the data folder {} cannot be made; choose another with --data",
+            serve.data.display()
+        )
+    })?;
     let (ring, source) = keys::ring(settings::keys()?, &serve.data)?;
     let lost = log.lost.clone();
     let metrics = Metrics::new(move || lost.dropped_lines())?;

@@ -77,17 +77,38 @@ pub enum OpenError {
     },
 }
 
+/// Makes a folder for one person's eyes if need be, and those it is in, so that a power cut does not take them away with
+/// all that is in them.
+///
+/// # Errors
+/// Where one of them cannot be made or synced.
+pub fn make(folder: &Path) -> io::Result<()> {
+    let parent = match folder.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    if !folder.is_dir() {
+        make(parent)?;
+        match fs::DirBuilder::new().mode(0o700).create(folder) {
+            // Another process may have been quicker.
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists || !folder.is_dir() => return Err(error),
+            _ => {}
+        }
+    }
+    // Also where it was there: whoever made it may have failed to do this.
+    match File::open(parent) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        parent => parent?.sync_all(),
+    }
+}
+
 /// Makes the folder if need be, and takes its lock, which lasts as long as the file stays open.
 pub(crate) fn lock(data: &Path) -> Result<File, OpenError> {
     let wrong = |error| OpenError::Io {
         path: data.to_owned(),
         error,
     };
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(data)
-        .map_err(wrong)?;
+    make(data).map_err(wrong)?;
     let mut options = OpenOptions::new();
     let file = options
         .create(true)
