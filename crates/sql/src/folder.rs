@@ -222,7 +222,15 @@ pub(crate) fn open_writer(data: &Path) -> Result<Connection, OpenError> {
     };
     let connection = open(&path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(wrong)?;
     match schema::migrate(&connection).map_err(wrong)? {
-        Migration::Done { .. } => Ok(connection),
+        Migration::Done { .. } => {
+            // The write-ahead log was made by now. SQLite syncs its name too, but does not mind if that fails.
+            let synced = File::open(data).and_then(|folder| folder.sync_all());
+            synced.map_err(|error| OpenError::Io {
+                path: data.to_owned(),
+                error,
+            })?;
+            Ok(connection)
+        }
         Migration::Newer { found } => Err(OpenError::NewerSchema {
             found,
             known: schema::VERSION,
