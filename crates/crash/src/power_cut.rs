@@ -116,7 +116,7 @@ pub struct Lost {
 /// Records a load and cuts the power at `number` points. What was lost comes with the folder of the record.
 ///
 /// # Errors
-/// As of [`record`] and [`cut`].
+/// As of [`record()`] and [`cut`].
 pub fn run(as_if: AsIf, number: usize, seed: u64) -> anyhow::Result<Option<(Lost, TempDir)>> {
     let keep = TempDir::new()?;
     record(keep.path(), seed)?;
