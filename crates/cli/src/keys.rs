@@ -27,11 +27,17 @@ pub enum Source {
 }
 
 /// The ring of `PATCHBAY_KEYS`, or else of the data folder's file, or else a new one in that file, if there is no
-/// database yet that another ring may have sealed.
+/// database yet that another ring may have sealed. The folder is made first, if need be.
 ///
 /// # Errors
-/// A malformed ring, a file that cannot be read or made, or a database without its keys.
+/// A malformed ring, a folder or file that cannot be read or made, or a database without its keys.
 pub fn ring(variable: Option<SecretString>, data: &Path) -> anyhow::Result<(KeyRing, Source)> {
+    patchbay_sql::make_folder(data).with_context(|| {
+        format!(
+            "the data folder {} cannot be made; choose another with --data",
+            data.display()
+        )
+    })?;
     if let Some(found) = existing(variable, data)? {
         return Ok(found);
     }

@@ -55,13 +55,6 @@ pub fn run(serve: &Serve) -> anyhow::Result<()> {
         _ => bail!("TLS needs both --tls-cert and --tls-key"),
     };
     let log = Log::start(serve.log);
-    // The folder holds secrets: nobody else has business in it.
-    patchbay_sql::make_folder(&serve.data).with_context(|| {
-        format!(
-            "the data folder {} cannot be made; choose another with --data",
-            serve.data.display()
-        )
-    })?;
     let (ring, source) = keys::ring(settings::keys()?, &serve.data)?;
     let lost = log.lost.clone();
     let metrics = Metrics::new(move || lost.dropped_lines())?;

@@ -1,8 +1,7 @@
 //! The data folder's upkeep: `backup`, `restore`, `check`, `export`, `import`.
 
-use std::fs::{DirBuilder, File};
+use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Write};
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
@@ -165,16 +164,6 @@ fn import(data: &Path, file: &Path) -> anyhow::Result<()> {
         let opened = File::open(file).with_context(|| format!("{} cannot be read", file.display()))?;
         Box::new(BufReader::new(opened))
     };
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(data)
-        .with_context(|| {
-            format!(
-                "the data folder {} cannot be made; choose another with --data",
-                data.display()
-            )
-        })?;
     let (ring, source) = keys::ring(settings::keys()?, data)?;
     if let Source::Made(keys) = source {
         say(format_args!(
