@@ -142,25 +142,32 @@ pub fn cut(events: &[Event], seed: u64, points: &[usize]) -> anyhow::Result<Opti
             }
         }
         done = at;
-        let folder = TempDir::new()?;
-        let mut rng = Rng::with_seed(seed ^ at as u64);
-        disk.restore_after_power_cut(folder.path(), &mut rng)?;
-        let data = folder.path().join(DATA);
-        if rng.bool() && data.exists() {
-            // Nobody promises anything of the index, so it may hold anything.
-            let noise: Vec<u8> = std::iter::repeat_with(|| rng.u8(..)).take(32 * 1024).collect();
-            fs::write(data.join("patchbay.db-shm"), noise)?;
-        }
-        let mut checked = read_folder(&data).and_then(|found| expected.check(&found));
+        let folder = rebuild(&disk, seed ^ at as u64)?;
+        let mut checked = read_folder(&folder.path().join(DATA)).and_then(|found| expected.check(&found));
         if checked.is_ok() && started.is_none_or(|started| at <= started) {
             // What the first start left must do for the next.
-            checked = Server::start(&data, None).and_then(Server::kill);
+            let folder = rebuild(&disk, seed ^ at as u64)?;
+            checked = Server::start(&folder.path().join(DATA), None).and_then(Server::kill);
         }
         if let Err(what) = checked {
             return Ok(Some(Lost { at, what }));
         }
     }
     Ok(None)
+}
+
+/// A folder as the power cut may leave it; the same one for the same seed.
+fn rebuild(disk: &Disk, seed: u64) -> anyhow::Result<TempDir> {
+    let folder = TempDir::new()?;
+    let mut rng = Rng::with_seed(seed);
+    disk.restore_after_power_cut(folder.path(), &mut rng)?;
+    let data = folder.path().join(DATA);
+    if rng.bool() && data.exists() {
+        // Nobody promises anything of the index, so it may hold anything.
+        let noise: Vec<u8> = std::iter::repeat_with(|| rng.u8(..)).take(32 * 1024).collect();
+        fs::write(data.join("patchbay.db-shm"), noise)?;
+    }
+    Ok(folder)
 }
 
 /// Reads a record for what it is to be taken for.
