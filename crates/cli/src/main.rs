@@ -28,7 +28,8 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
-        None | Some(Command::Serve) => serve::run(&cli.serve),
+        None => serve::run(&cli.serve, &cli.data),
+        Some(Command::Serve(serve)) => serve::run(&serve, &cli.data),
         Some(Command::Keys {
             command: KeysCommand::Generate { id },
         }) => {
@@ -36,6 +37,6 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             writeln!(std::io::stdout(), "{}", entry.expose_secret())?;
             Ok(())
         }
-        Some(Command::Upkeep(upkeep)) => upkeep::run(&upkeep, &cli.serve.data),
+        Some(Command::Upkeep(upkeep)) => upkeep::run(&upkeep, &cli.data),
     }
 }

@@ -42,7 +42,7 @@ impl Handler for Native {
 ///
 /// # Errors
 /// What stops the start, in a sentence that says what to do.
-pub fn run(serve: &Serve) -> anyhow::Result<()> {
+pub fn run(serve: &Serve, data: &Path) -> anyhow::Result<()> {
     for address in [Some(serve.listen), serve.metrics_listen].into_iter().flatten() {
         ensure!(
             address.ip().to_canonical().is_loopback() || serve.allow_anonymous,
@@ -55,12 +55,12 @@ pub fn run(serve: &Serve) -> anyhow::Result<()> {
         _ => bail!("TLS needs both --tls-cert and --tls-key"),
     };
     let log = Log::start(serve.log);
-    let (ring, source) = keys::ring(settings::keys()?, &serve.data)?;
+    let (ring, source) = keys::ring(settings::keys()?, data)?;
     let lost = log.lost.clone();
     let metrics = Metrics::new(move || lost.dropped_lines())?;
     let committed = metrics.clone();
     let on_commit = Some(Arc::new(move |changes, time| committed.committed(changes, time)) as OnCommit);
-    let store = NativeStore::open(&serve.data, StoreOptions { on_commit })?;
+    let store = NativeStore::open(data, StoreOptions { on_commit })?;
     let config = Config {
         authentication: Authentication::off(),
         workspaces: serve.workspaces.into(),
@@ -82,7 +82,7 @@ pub fn run(serve: &Serve) -> anyhow::Result<()> {
             listener.local_addr()?
         );
         let metrics_address = metrics_listener.as_ref().map(TcpListener::local_addr).transpose()?;
-        greet(&base, metrics_address, &serve.data, &source);
+        greet(&base, metrics_address, data, &source);
         let shutdown = async move {
             tokio::select! {
                 _ = terminate.recv() => {}

@@ -18,11 +18,14 @@ const OTHERS: [&str; 2] = [
 
 /// A registry of data connections for machine-learning platforms.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, args_conflicts_with_subcommands = true)]
 pub struct Cli {
     /// What to do; without it, `serve`.
     #[command(subcommand)]
     pub command: Option<Command>,
+    /// The folder for the database and, without PATCHBAY_KEYS, the keys.
+    #[arg(long, global = true, env = "PATCHBAY_DATA", default_value = "./patchbay-data")]
+    pub data: PathBuf,
     #[command(flatten)]
     pub serve: Serve,
 }
@@ -30,8 +33,8 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Answer calls over HTTP.
-    Serve,
+    /// Answer calls over HTTP; the same without a command.
+    Serve(Serve),
     /// Make keys.
     Keys {
         #[command(subcommand)]
@@ -56,28 +59,25 @@ pub enum KeysCommand {
 #[derive(Debug, Args)]
 pub struct Serve {
     /// The address to listen on; port 0 takes a free one.
-    #[arg(long, global = true, env = "PATCHBAY_LISTEN", default_value = "127.0.0.1:8080")]
+    #[arg(long, env = "PATCHBAY_LISTEN", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
-    /// The folder for the database and, without PATCHBAY_KEYS, the keys.
-    #[arg(long, global = true, env = "PATCHBAY_DATA", default_value = "./patchbay-data")]
-    pub data: PathBuf,
     /// Whether a workspace comes into being by being named.
-    #[arg(long, global = true, env = "PATCHBAY_WORKSPACES", value_enum, default_value = "open")]
+    #[arg(long, env = "PATCHBAY_WORKSPACES", value_enum, default_value = "open")]
     pub workspaces: WorkspacesMode,
     /// Listen beyond loopback, metrics included, although nobody is asked who they are.
-    #[arg(long, global = true)]
+    #[arg(long)]
     pub allow_anonymous: bool,
     /// The certificate to speak TLS with, its chain after it, in PEM; goes with --tls-key.
-    #[arg(long, global = true, env = "PATCHBAY_TLS_CERT", value_name = "FILE")]
+    #[arg(long, env = "PATCHBAY_TLS_CERT", value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
     /// The certificate's private key in PEM.
-    #[arg(long, global = true, env = "PATCHBAY_TLS_KEY", value_name = "FILE")]
+    #[arg(long, env = "PATCHBAY_TLS_KEY", value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
     /// The address for `GET /metrics`, in cleartext; without it there are none.
-    #[arg(long, global = true, env = "PATCHBAY_METRICS_LISTEN", value_name = "ADDRESS")]
+    #[arg(long, env = "PATCHBAY_METRICS_LISTEN", value_name = "ADDRESS")]
     pub metrics_listen: Option<SocketAddr>,
     /// What to log: off, error, warn, info or debug.
-    #[arg(long, global = true, env = "PATCHBAY_LOG", default_value = "info")]
+    #[arg(long, env = "PATCHBAY_LOG", default_value = "info")]
     pub log: tracing::level_filters::LevelFilter,
 }
 
