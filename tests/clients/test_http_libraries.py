@@ -86,6 +86,28 @@ def test_requests_reads_why_a_body_was_too_large(server: Server) -> None:
     assert server.connection("warehouse") is None
 
 
+@pytest.mark.parametrize("kibibytes", [513, 600, 1024, 2048])
+def test_the_standard_library_reads_why_a_body_was_too_large_every_time(server: Server, kibibytes: int) -> None:
+    body = json.dumps(CREATE | {"details": "x" * (kibibytes * 1024)})
+    for _ in range(25):
+        connection = http.client.HTTPConnection(urlsplit(server.url).netloc)
+        connection.request("POST", "/v1/api/connections/create", body)
+        answer = connection.getresponse()
+        assert (answer.status, json.load(answer)["code"]) == (413, 413)
+        connection.close()
+
+        with pytest.raises(urllib.error.HTTPError) as refusal:
+            urllib.request.urlopen(
+                urllib.request.Request(
+                    f"{server.url}/v1/api/connections/create",
+                    data=body.encode(),
+                    headers={"Content-Type": "application/json"},
+                )
+            )
+        with refusal.value as error:
+            assert (error.code, json.load(error)["code"]) == (413, 413)
+
+
 def test_requests_sends_a_body_in_chunks(server: Server) -> None:
     text = json.dumps(CREATE).encode()
     answer = requests.post(f"{server.url}/v1/api/connections/create", data=iter([text[:20], text[20:]]))

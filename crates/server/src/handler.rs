@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt as _;
-use http::header::{CONNECTION, HeaderValue};
+use http::header::{CONNECTION, EXPECT, HeaderValue};
 use http::request::Parts;
 use http::{Request, Response, Version};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -50,6 +50,15 @@ struct Held {
     answer: Share,
 }
 
+/// What its client still has to send of a request's body.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unread {
+    Nothing,
+    /// All of it, once it is asked for.
+    Withheld,
+    Coming,
+}
+
 /// Why a request is not answered by the handler.
 enum Stop {
     Refused(Refusal),
@@ -72,15 +81,21 @@ impl<H: Handler> Shared<H> {
     /// Takes one request from head to answer, counts it and logs it.
     pub(crate) async fn call(&self, request: Request<Incoming>, client: &Arc<Client>) -> Response<AnswerBody> {
         let started = Instant::now();
-        let (head, body) = request.into_parts();
-        let mut unread = !body.is_end_stream();
+        let (head, mut body) = request.into_parts();
+        let mut unread = if body.is_end_stream() {
+            Unread::Nothing
+        } else if head.headers.contains_key(EXPECT) {
+            Unread::Withheld
+        } else {
+            Unread::Coming
+        };
         let mut held = Held {
             slot: None,
             answer: Share::none(),
         };
         let answer = match self.handler.admit(&head).await {
             Ok(admitted) => {
-                let answered = self.admitted(&admitted, body, &mut unread, &mut held).await;
+                let answered = self.admitted(&admitted, &mut body, &mut unread, &mut held).await;
                 answered.unwrap_or_else(|stop| self.refuse(&admitted, stop))
             }
             Err(answer) => answer,
@@ -88,9 +103,12 @@ impl<H: Handler> Shared<H> {
         let Answer { mut response, log } = answer;
         // HTTP/1 goes on after a body only where it was read to its end. A client that is not told so would send its
         // next request into a connection that is about to close.
-        if unread && head.version < Version::HTTP_2 {
+        if unread != Unread::Nothing && head.version < Version::HTTP_2 {
             let headers = response.headers_mut();
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            if unread == Unread::Coming {
+                tokio::spawn(discard(body, self.limits.linger_bytes, self.limits.linger_time));
+            }
         }
         let time = started.elapsed();
         self.metrics.answered(log.operation, response.status(), time);
@@ -98,23 +116,27 @@ impl<H: Handler> Shared<H> {
         self.hand_over(response, head.version, held, client)
     }
 
-    /// Has an admitted request answered. `unread` becomes false where its body was read to its end.
+    /// Has an admitted request answered. `unread` tells how far its body was read.
     async fn admitted(
         &self,
         admitted: &Admitted,
-        body: Incoming,
-        unread: &mut bool,
+        body: &mut Incoming,
+        unread: &mut Unread,
         held: &mut Held,
     ) -> Result<Answer, Stop> {
         let (body, _share) = if admitted.has_body() {
             let slot = Arc::clone(&self.requests).try_acquire_owned();
             held.slot = Some(slot.map_err(|_| Stop::Busy(Busy::Requests))?);
+            if *unread == Unread::Withheld {
+                *unread = Unread::Coming;
+            }
             let read = tokio::time::timeout(self.limits.body_time, self.read(body)).await;
-            read.unwrap_or(Err(Stop::Refused(Refusal::TooSlow)))?
+            let read = read.unwrap_or(Err(Stop::Refused(Refusal::TooSlow)))?;
+            *unread = Unread::Nothing;
+            read
         } else {
             (Bytes::new(), Share::none())
         };
-        *unread = *unread && !admitted.has_body();
         if admitted.is_list() {
             held.answer = self.answers.take(self.list_bytes).ok_or(Stop::Busy(Busy::Answers))?;
         }
@@ -133,7 +155,7 @@ impl<H: Handler> Shared<H> {
     }
 
     /// Reads a body, with its share of the budget.
-    async fn read(&self, body: Incoming) -> Result<(Bytes, Share), Stop> {
+    async fn read(&self, body: &mut Incoming) -> Result<(Bytes, Share), Stop> {
         let (mut body, mut whole, mut share) = (Limited::new(body, BODY_BYTES), BytesMut::new(), Share::none());
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| {
@@ -181,6 +203,15 @@ impl<H: Handler> Shared<H> {
             _deadline: timed.then(|| deadline(client, self.limits.answer_time)),
         })
     }
+}
+
+/// Takes and drops what still comes of a body, within bounds. Until this ends, hyper keeps its connection, over which
+/// the answer goes out meanwhile.
+async fn discard(body: Incoming, bytes: usize, time: Duration) {
+    let mut body = Limited::new(body, bytes);
+    let all = async { while let Some(Ok(_)) = body.frame().await {} };
+    // Whether it all came makes no difference any more.
+    _ = tokio::time::timeout(time, all).await;
 }
 
 /// Drops the client when the time is up.

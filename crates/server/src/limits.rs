@@ -43,6 +43,12 @@ pub struct Limits {
     pub head_time: Duration,
     /// Time to send a body. Default 30 s: 512 KiB over a slow line.
     pub body_time: Duration,
+    /// Bytes that are still taken, and dropped, of an HTTP/1 body that is not read: many a client reads nothing before it
+    /// has sent all, and would find a broken connection instead of the answer. Default 4 MiB: eight times the longest
+    /// body, since who exceeds it by mistake seldom does so by more.
+    pub linger_bytes: usize,
+    /// Time for that; the connection counts as open. Default 5 s: 512 KiB at 1 Mbit/s.
+    pub linger_time: Duration,
     /// Bytes that bodies under way may add up to, each counted as it arrives and past its first [`UNCOUNTED_BODY`];
     /// what does not fit is 503. Default 64 MiB: 128 of the longest.
     pub body_bytes: usize,
@@ -71,6 +77,8 @@ impl Default for Limits {
             headers: 64,
             head_time: Duration::from_secs(30),
             body_time: Duration::from_secs(30),
+            linger_bytes: 4 * 1024 * 1024,
+            linger_time: Duration::from_secs(5),
             body_bytes: 64 * 1024 * 1024,
             answer_bytes: 128 * 1024 * 1024,
             write_time: Duration::from_secs(30),

@@ -116,6 +116,7 @@ async fn who_sends_no_head_in_time_is_dropped() {
 async fn a_body_that_does_not_come_in_time_is_408() {
     let limits = Limits {
         body_time: SHORT,
+        linger_time: SHORT,
         ..Limits::default()
     };
     let server = Server::start(limits).await;
