@@ -1,5 +1,6 @@
 //! The one native binary of Patchbay. Without a command it serves.
 
+mod files;
 mod host;
 mod keys;
 mod log;

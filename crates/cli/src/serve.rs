@@ -17,6 +17,7 @@ use patchbay_sql::{NativeStore, OnCommit, Options as StoreOptions};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::files;
 use crate::host::NativeHost;
 use crate::keys::{self, Source};
 use crate::log::Log;
@@ -55,6 +56,8 @@ pub fn run(serve: &Serve, data: &Path) -> anyhow::Result<()> {
         _ => bail!("TLS needs both --tls-cert and --tls-key"),
     };
     let log = Log::start(serve.log);
+    let mut limits = Limits::default();
+    limits.connections = files::for_connections(limits.connections)?;
     let (ring, source) = keys::ring(settings::keys()?, data)?;
     let lost = log.lost.clone();
     let metrics = Metrics::new(move || lost.dropped_lines())?;
@@ -90,7 +93,6 @@ pub fn run(serve: &Serve, data: &Path) -> anyhow::Result<()> {
             }
         }
         .shared();
-        let limits = Limits::default();
         let page = async {
             if let Some(listener) = metrics_listener {
                 patchbay_server::serve_metrics(listener, metrics.clone(), limits.clone(), shutdown.clone()).await;
