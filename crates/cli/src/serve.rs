@@ -12,9 +12,10 @@ use futures_util::FutureExt as _;
 use http::request::Parts;
 use patchbay_core::api::{Admitted, Answer, Config, Patchbay};
 use patchbay_core::identity::Authentication;
+use patchbay_server::limits::LISTEN_QUEUE;
 use patchbay_server::{Handler, Limits, Metrics, Options};
 use patchbay_sql::{NativeStore, OnCommit, Options as StoreOptions};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::files;
@@ -72,9 +73,9 @@ pub fn run(serve: &Serve, data: &Path) -> anyhow::Result<()> {
     let native = Native(Arc::new(Patchbay::new(store, ring, NativeHost, config)));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let listener = bind(serve.listen).await?;
+        let listener = bind(serve.listen)?;
         let metrics_listener = match serve.metrics_listen {
-            Some(address) => Some(bind(address).await?),
+            Some(address) => Some(bind(address)?),
             None => None,
         };
         let mut terminate = signal(SignalKind::terminate())?;
@@ -112,10 +113,19 @@ pub fn run(serve: &Serve, data: &Path) -> anyhow::Result<()> {
     })
 }
 
-async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot listen on {address}"))
+fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listen = || {
+        let socket = if address.is_ipv4() {
+            TcpSocket::new_v4()
+        } else {
+            TcpSocket::new_v6()
+        }?;
+        // As the server is started again, connections of its last run may still be closing.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(LISTEN_QUEUE)
+    };
+    listen().with_context(|| format!("cannot listen on {address}"))
 }
 
 /// Says where everything is, in one write: who reads the first line alone may close the pipe behind it.

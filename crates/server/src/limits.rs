@@ -11,6 +11,11 @@ use std::time::Duration;
 pub const UNCOUNTED_BODY: usize = 16 * 1024;
 /// Bytes of an answer that count towards no budget: less than its connection's own buffers.
 pub const UNCOUNTED_ANSWER: usize = 4 * 1024;
+/// What a connection holds besides its requests: two buffers of a head's size, or an HTTP/2 window, and state.
+const CONNECTION: usize = 96 * 1024;
+/// Connections that the system may hold until they are taken: as many as may be open, since those that find this queue
+/// full may seem open to their clients, and break when they are used. Systems make less of it where they allow less.
+pub const LISTEN_QUEUE: u32 = 4096;
 /// Bytes of an answer that are handed to the network at once: enough to fill a socket's buffer, and little to hold.
 pub(crate) const SLICE: usize = 64 * 1024;
 /// Wait after the system refused a connection for want of files or memory, which soon come free again.
@@ -63,6 +68,16 @@ pub struct Limits {
     pub answer_time: Duration,
     /// Time that running requests have to finish once the end is asked for. Default 10 s.
     pub shutdown_time: Duration,
+}
+
+impl Limits {
+    /// Bytes that a flood of clients can make the server hold at the most, whatever they send and however slowly they
+    /// read. It rests on what is held where: a body grows by doubling, and its details are sealed beside it before it
+    /// goes, which makes three times its bytes; a list is held once as it was read, and once as it is sent.
+    pub fn memory_bytes(&self) -> usize {
+        let request = self.head_bytes + 3 * UNCOUNTED_BODY + UNCOUNTED_ANSWER;
+        self.connections * CONNECTION + self.requests * request + 3 * self.body_bytes + 2 * self.answer_bytes
+    }
 }
 
 impl Default for Limits {
