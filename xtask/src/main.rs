@@ -6,6 +6,7 @@ mod bench;
 mod count;
 mod run;
 mod server;
+mod soak;
 mod test;
 mod tools;
 
@@ -33,6 +34,8 @@ enum Task {
     },
     /// Measure the release build beside its yardsticks on this machine.
     Bench(bench::Options),
+    /// Load the release build for a long time, and see that memory and files stay flat.
+    Soak(soak::Options),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -44,5 +47,6 @@ fn main() -> anyhow::Result<ExitCode> {
         Task::Setup => tools::set_up().map(|()| ExitCode::SUCCESS),
         Task::Test { names } => test::run(&names),
         Task::Bench(options) => bench::run(&options).map(|()| ExitCode::SUCCESS),
+        Task::Soak(options) => soak::run(&options),
     }
 }
