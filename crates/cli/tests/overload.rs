@@ -168,8 +168,9 @@ async fn two_thousand_clients_of_the_worst_kind_cost_nobody_else_an_answer() {
     assert_eq!(wire.ask(&small).await.unwrap().status, 200);
     drop(wire);
 
-    let crowd = Crowd::gather(&server.address);
+    let mut crowd = Crowd::gather(&server.address);
     while server.connections().await < crowd::CONNECTIONS * 9 / 10 {
+        crowd.stands();
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let mut behaving = JoinSet::new();

@@ -100,6 +100,13 @@ impl Crowd {
         });
     }
 
+    /// Fails if one of them had to give up.
+    pub fn stands(&mut self) {
+        while let Some(gone) = self.members.try_join_next() {
+            gone.unwrap();
+        }
+    }
+
     /// Sends them away, and gives how often they were refused.
     pub async fn disperse(mut self) -> usize {
         self.go.send(()).unwrap();
