@@ -46,7 +46,7 @@ fn main() -> anyhow::Result<ExitCode> {
     match arguments.task {
         Task::Setup => tools::set_up().map(|()| ExitCode::SUCCESS),
         Task::Test { names } => test::run(&names),
-        Task::Bench(options) => bench::run(&options).map(|()| ExitCode::SUCCESS),
+        Task::Bench(options) => bench::run(&options),
         Task::Soak(options) => soak::run(&options),
     }
 }

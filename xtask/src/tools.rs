@@ -31,6 +31,7 @@ pub fn set_up() -> anyhow::Result<()> {
         python(&cache, suite)?;
     }
     wrk(&cache)?;
+    valgrind(&cache)?;
     Ok(())
 }
 
@@ -291,6 +292,14 @@ pub fn python(cache: &Cache, suite: &str) -> anyhow::Result<PathBuf> {
 /// Where it is missing and Debian's packages are not to be had.
 pub fn wrk(cache: &Cache) -> anyhow::Result<PathBuf> {
     cache.ensure("wrk", || on_path("wrk"), || apt(&["wrk"]))
+}
+
+/// `valgrind`, which counts instructions.
+///
+/// # Errors
+/// Where it is missing and Debian's packages are not to be had.
+pub fn valgrind(cache: &Cache) -> anyhow::Result<PathBuf> {
+    cache.ensure("valgrind", || on_path("valgrind"), || apt(&["valgrind"]))
 }
 
 fn on_path(program: &str) -> Option<PathBuf> {

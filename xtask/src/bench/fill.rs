@@ -8,15 +8,19 @@ use ureq::Agent;
 
 /// Calls at once. Creates that wait together are committed together.
 const CLIENTS: usize = 64;
-/// The workspace with connections attached.
-pub const WORKSPACE: u32 = 7;
 
-/// Creates `count` connections with 1 KiB of details, and attaches the first `attached` of them to [`WORKSPACE`].
-/// Gives their names and ids.
-pub fn fill(url: &str, count: usize, attached: usize) -> anyhow::Result<Vec<(String, String)>> {
+/// Creates `count` connections with 1 KiB of details, and attaches the first `attached` of them to `workspace`. Gives
+/// their names, which begin with `prefix`, and ids.
+pub fn fill(
+    url: &str,
+    prefix: &str,
+    workspace: u64,
+    count: usize,
+    attached: usize,
+) -> anyhow::Result<Vec<(String, String)>> {
     let secret = "x".repeat(1024 - json!({"secret": ""}).to_string().len());
     let one = |agent: &Agent, number: usize| -> anyhow::Result<(String, String)> {
-        let name = format!("connection-{number:05}");
+        let name = format!("{prefix}-{number:05}");
         let created = call(
             agent,
             url,
@@ -26,7 +30,7 @@ pub fn fill(url: &str, count: usize, attached: usize) -> anyhow::Result<Vec<(Str
         let created: Value = serde_json::from_str(&created)?;
         let id = created.get("id").and_then(Value::as_str).context("create gave no id")?;
         if number < attached {
-            let body = json!({"workspace_id": WORKSPACE, "connection_id": id});
+            let body = json!({"workspace_id": workspace, "connection_id": id});
             call(agent, url, "add_to_workspace", &body)?;
         }
         Ok((name, id.to_owned()))

@@ -50,12 +50,12 @@ impl Load {
         })
     }
 
-    /// Loads `server` at `path` for a while. Only answers of success count.
+    /// Loads an operation for a while. Only answers of success count.
     ///
     /// # Errors
     /// Where an answer was an error, a connection broke or nothing was answered: such a figure would mean nothing.
-    pub fn run(&self, server: &Server, path: &str, time: Duration) -> anyhow::Result<Sample> {
-        let before = (server_seconds(server)?, children_seconds()?);
+    pub fn run(&self, target: Target<'_>, operation: &str, time: Duration) -> anyhow::Result<Sample> {
+        let before = (target.seconds()?, children_seconds()?);
         let report = output(
             command(&self.wrk)
                 .args([
@@ -66,15 +66,15 @@ impl Load {
                     "--script".to_owned(),
                 ])
                 .arg(&self.script)
-                .arg(format!("{}{path}", server.url))
+                .arg(format!("{}/v1/api/connections/{operation}", target.url))
                 .args(["--", &self.argument]),
         )?;
-        let (server_cpu, client_cpu) = (server_seconds(server)? - before.0, children_seconds()? - before.1);
+        let (server_cpu, client_cpu) = (target.seconds()? - before.0, children_seconds()? - before.1);
         let report = report.lines().last().context("wrk said nothing")?;
         let report: Report = serde_json::from_str(report).with_context(|| format!("wrk said {report}"))?;
         ensure!(
             report.refused == 0 && report.broken == 0 && report.answers > 0,
-            "{path}: {} answers, {} of them errors; {} connections broke",
+            "{operation}: {} answers, {} of them errors; {} connections broke",
             report.answers,
             report.refused,
             report.broken
@@ -101,9 +101,27 @@ struct Report {
     p99: u64,
 }
 
-/// CPU time that the server has had, in seconds.
-fn server_seconds(server: &Server) -> anyhow::Result<f64> {
-    cpu_seconds(&server.id().to_string(), 11)
+/// What is loaded.
+#[derive(Clone, Copy)]
+pub struct Target<'t> {
+    /// `http://host:port`
+    pub url: &'t str,
+    /// Its process, where it is one of this machine's that is known.
+    pub process: Option<u32>,
+}
+
+impl<'t> Target<'t> {
+    pub fn of(server: &'t Server) -> Self {
+        Self {
+            url: &server.url,
+            process: Some(server.id()),
+        }
+    }
+
+    /// CPU time that its process has had, in seconds; 0 where that is not known.
+    fn seconds(self) -> anyhow::Result<f64> {
+        self.process.map_or(Ok(0.0), |id| cpu_seconds(&id.to_string(), 11))
+    }
 }
 
 /// CPU time that children of this process have had that ended and were waited for: after a run of wrk, wrk's.

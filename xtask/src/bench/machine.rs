@@ -21,13 +21,20 @@ pub fn describe(filesystem: &str) -> anyhow::Result<String> {
     let load = load.split(' ').next().unwrap_or_default();
     let date = output(command("date").args(["--utc", "+%F %H:%M UTC"]))?;
     let commit = output(command("git").args(["describe", "--always", "--dirty"]))?;
-    let compiler = output(command("rustc").arg("--version"))?;
-    let (date, commit, compiler, kernel) = (date.trim(), commit.trim(), compiler.trim(), kernel.trim());
+    let (date, commit, compiled, kernel) = (date.trim(), commit.trim(), compiled()?, kernel.trim());
     Ok(format!(
-        "{date}, commit {commit}, {compiler}.\n\
+        "{date}, commit {commit}. {compiled}\
          CPU: {model}, {cores} cores, shared by server and client. Linux {kernel}, data on {filesystem}.\n\
          Load average before the run: {load} (on a machine at rest it is near 0).\n"
     ))
+}
+
+/// What decides how many instructions a program has: a sentence on a line.
+pub fn compiled() -> anyhow::Result<String> {
+    let compiler = output(command("rustc").arg("--version"))?;
+    let libc = output(command("ldd").arg("--version"))?;
+    let libc = libc.lines().next().unwrap_or_default();
+    Ok(format!("{} for {}; {libc}.\n", compiler.trim(), std::env::consts::ARCH))
 }
 
 /// The type of the filesystem that `folder` is on.

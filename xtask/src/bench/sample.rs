@@ -35,7 +35,7 @@ pub fn median(rounds: &[Sample], figure: impl Fn(&Sample) -> f64) -> f64 {
 }
 
 /// The value below which `share` of the values are; zero where there are none.
-fn quantile(values: &mut [f64], share: f64) -> f64 {
+pub fn quantile(values: &mut [f64], share: f64) -> f64 {
     values.sort_by(f64::total_cmp);
     let last = values.len().saturating_sub(1);
     values
