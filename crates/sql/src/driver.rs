@@ -56,11 +56,31 @@ impl Statements for Driver<'_> {
 
 impl Database for Connection {
     fn transaction<T, E: From<StoreError>>(&self, work: impl FnOnce(&dyn Statements) -> Result<T, E>) -> Result<T, E> {
-        let transaction = self.unchecked_transaction().map_err(store_error)?;
+        control(self, "BEGIN")?;
+        // Whatever leaves without a commit, a panic included, has changed nothing.
+        let _open = Open(self);
         let outcome = work(&Driver(self))?;
-        transaction.commit().map_err(store_error)?;
+        control(self, "COMMIT")?;
         Ok(outcome)
     }
+}
+
+/// A transaction that is rolled back when dropped, unless it was committed.
+struct Open<'c>(&'c Connection);
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        if !self.0.is_autocommit() {
+            // What cannot even be rolled back is so by SQLite itself at the next BEGIN or open.
+            _ = control(self.0, "ROLLBACK");
+        }
+    }
+}
+
+/// Runs a statement that begins or ends something. It is prepared once: a read is so short that parsing these counts.
+pub(crate) fn control(connection: &Connection, sql: &str) -> Result<(), StoreError> {
+    let ran = || connection.prepare_cached(sql)?.execute([]).map(|_| ());
+    ran().map_err(store_error)
 }
 
 /// What SQLite reports, as a caller of the store is told. Its messages name tables and columns, never values.

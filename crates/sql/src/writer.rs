@@ -12,7 +12,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use crate::database::Statements;
-use crate::driver::{Driver, store_error};
+use crate::driver::{Driver, control};
 use crate::folder;
 use crate::readers::Readers;
 
@@ -193,14 +193,13 @@ fn commit(connection: &Connection, mut batch: Vec<Box<dyn Job>>) {
 }
 
 fn run(connection: &Connection, batch: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
-    let control = |sql: &str| connection.prepare_cached(sql)?.execute([]).map(|_| ());
-    control("BEGIN IMMEDIATE").map_err(store_error)?;
+    control(connection, "BEGIN IMMEDIATE")?;
     for job in batch {
-        control("SAVEPOINT change").map_err(store_error)?;
+        control(connection, "SAVEPOINT change")?;
         if !job.run(&Driver(connection)) {
-            control("ROLLBACK TO change").map_err(store_error)?;
+            control(connection, "ROLLBACK TO change")?;
         }
-        control("RELEASE change").map_err(store_error)?;
+        control(connection, "RELEASE change")?;
     }
-    control("COMMIT").map_err(store_error)
+    control(connection, "COMMIT")
 }
