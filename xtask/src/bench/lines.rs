@@ -65,7 +65,7 @@ fn write(mut to: impl Write, contents: Contents, count: usize) -> std::io::Resul
     for id in 1..=workspaces {
         let line = json!({
             "kind": "workspace", "tenant": TENANT, "id": id, "name": format!("room-{id}"), "created_by": MEMBER,
-            "created_at": 0, "members": [{"user_id": MEMBER, "user_type": "OWNER"}],
+            "created_at": 0, "members": [{"user_id": MEMBER, "role": "OWNER"}],
         });
         writeln!(to, "{line}")?;
     }
