@@ -21,7 +21,8 @@ const LOCK_FILE: &str = "lock";
 const INCOMING: &str = "patchbay.db.restoring-";
 /// How the folder begins that keeps what a restore replaced.
 const REPLACED: &str = "replaced-";
-/// KiB of page cache a connection: memory stays small, since the system caches the file as well.
+/// KiB of page cache a connection: memory stays small, since the system caches the file as well. 2, 4 and 8 MiB made no
+/// `get` measurably faster, neither at 10,000 connections stored nor at 1,000,000.
 const CACHE_KIB: i64 = 1024;
 /// Bytes of the write-ahead log that are kept on disk after it was emptied.
 const WAL_KEPT: i64 = 4 * 1024 * 1024;

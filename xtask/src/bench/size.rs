@@ -134,7 +134,7 @@ impl Sizes {
             median(&self.at_few, Sample::per_second),
             median(&self.at_most, Sample::per_second),
         );
-        let slower = 100.0 * (1.0 - most / few);
+        let change = 100.0 * (most / few - 1.0);
         let mut targets = Targets::default();
         for (when, memory) in [("at the start", &self.started), ("after the load", &self.loaded)] {
             let what = format!("{MANY} stored: at most 64 MiB resident {when}");
@@ -144,8 +144,8 @@ impl Sizes {
         targets.add(&what, time(self.ready), self.ready <= 0.1);
         targets.add(
             &format!("{} stored: `get` within 20 % of the rate at {FEW}", self.most),
-            format!("{most:.0} a second of {few:.0}, {slower:.0} % less"),
-            slower <= 20.0,
+            format!("{most:.0} a second against {few:.0}: {change:+.0} %"),
+            change >= -20.0,
         );
         targets.table()
     }
