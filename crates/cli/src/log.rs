@@ -11,8 +11,8 @@ use tracing_subscriber::filter::LevelFilter;
 const WAITING_LINES: usize = 16 * 1024;
 /// Bytes that are written at once at most.
 const WRITTEN_BYTES: usize = 64 * 1024;
-/// Rest after what waited is written. Without it each request wakes the writing thread for its one line, and a third
-/// of the time of a `get` goes into that. It is short enough that lines in wait stay few.
+/// Rest after what waited is written. Without it each request wakes the writing thread for its one line, and two
+/// fifths of the CPU time of a `get` go into that. It is short enough that lines in wait stay few.
 const REST: Duration = Duration::from_millis(5);
 
 /// The log, written by a thread of its own. When this is dropped, what waits is still written, if it can be at once.
