@@ -61,7 +61,7 @@ impl Store for NativeStore {
 
     async fn get(&self, caller: &Caller, lookup: Lookup) -> Result<Option<Seen>, StoreError> {
         self.readers
-            .read(|statements| connections::get(statements, caller, &lookup))
+            .read_one(|statements| connections::get(statements, caller, &lookup))
     }
 
     async fn list(&self, caller: &Caller, query: ListQuery) -> Result<ListOutcome, StoreError> {

@@ -8,6 +8,7 @@ use patchbay_core::store::StoreError;
 use rusqlite::Connection;
 
 use crate::database::{Database as _, Statements};
+use crate::driver::Driver;
 use crate::folder;
 
 /// Idle connections that are kept.
@@ -36,6 +37,18 @@ impl Readers {
 
     /// Runs `work` over one snapshot.
     pub(crate) fn read<T>(&self, work: impl FnOnce(&dyn Statements) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.borrow(|connection| connection.transaction(work))
+    }
+
+    /// Runs `work`, which is one statement: a snapshot by itself, without a transaction to begin and end.
+    pub(crate) fn read_one<T>(
+        &self,
+        work: impl FnOnce(&dyn Statements) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.borrow(|connection| work(&Driver(connection)))
+    }
+
+    fn borrow<T>(&self, work: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let _open = self.gate.read().unwrap_or_else(PoisonError::into_inner);
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let connection = match idle {
@@ -43,7 +56,7 @@ impl Readers {
             None => folder::open_reader(&self.data)?,
         };
         // A connection whose read failed or panicked is closed, not used again.
-        let outcome = connection.transaction(work)?;
+        let outcome = work(&connection)?;
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < KEPT {
             idle.push(connection);
