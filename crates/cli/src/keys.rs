@@ -1,14 +1,14 @@
 //! Where the key ring comes from.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 use patchbay_core::model::KeyId;
 use patchbay_core::seal::{self, KeyRing};
 use secrecy::{ExposeSecret as _, SecretString};
+use tempfile::NamedTempFile;
 
 use crate::host::NativeHost;
 
@@ -44,8 +44,11 @@ pub fn ring(variable: Option<SecretString>, data: &Path) -> anyhow::Result<(KeyR
     let file = data.join(FILE);
     let entry = seal::generate_entry(&NativeHost, &KeyId::new("k1").map_err(anyhow::Error::new)?);
     let ring = parse(entry.expose_secret(), "the new keys")?;
-    make(&file, &entry).with_context(|| format!("the keys cannot be written to {}", file.display()))?;
-    Ok((ring, Source::Made(file)))
+    let unwritten = || format!("the keys cannot be written to {}", file.display());
+    if make(data, &file, &entry).with_context(unwritten)? {
+        return Ok((ring, Source::Made(file)));
+    }
+    existing(None, data)?.with_context(unwritten)
 }
 
 /// The ring of `PATCHBAY_KEYS`, or else of the data folder's file, if there is either.
@@ -81,21 +84,17 @@ fn parse(keys: &str, place: &str) -> anyhow::Result<KeyRing> {
     KeyRing::parse(keys).map_err(|error| anyhow::anyhow!("{place}: {error}"))
 }
 
-/// Writes the file so that it is there, whole, before anything is sealed with it.
-fn make(file: &Path, entry: &SecretString) -> std::io::Result<()> {
-    let fresh = file.with_extension("new");
-    let mut written = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&fresh)?;
-    written.write_all(entry.expose_secret().as_bytes())?;
-    written.write_all(b"\n")?;
-    written.sync_all()?;
-    fs::rename(&fresh, file)?;
-    if let Some(folder) = file.parent() {
-        fs::File::open(folder)?.sync_all()?;
-    }
-    Ok(())
+/// Writes the file so that it is there, whole, before anything is sealed with it; says whether it was. Where another
+/// start was quicker, its keys stay: something may be sealed with them already.
+fn make(data: &Path, file: &Path, entry: &SecretString) -> std::io::Result<bool> {
+    let mut fresh = NamedTempFile::new_in(data)?;
+    fresh.write_all(entry.expose_secret().as_bytes())?;
+    fresh.write_all(b"\n")?;
+    fresh.as_file().sync_all()?;
+    let made = match fresh.persist_noclobber(file) {
+        Err(error) if error.error.kind() == ErrorKind::AlreadyExists => false,
+        persisted => persisted.map(|_| true)?,
+    };
+    fs::File::open(data)?.sync_all()?;
+    Ok(made)
 }

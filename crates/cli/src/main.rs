@@ -11,13 +11,12 @@ mod upkeep;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use secrecy::ExposeSecret as _;
 
 use crate::settings::{Cli, Command, KeysCommand};
 
 fn main() -> ExitCode {
-    let ended = settings::refuse_unknown_variables().and_then(|()| run(Cli::parse()));
+    let ended = settings::refuse_unknown_variables().and_then(|()| run(Cli::take()));
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

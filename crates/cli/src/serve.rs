@@ -40,7 +40,7 @@ impl Handler for Native {
     }
 }
 
-/// Serves until SIGTERM or Ctrl-C.
+/// Serves until SIGTERM or Ctrl-C; a second one ends it at once.
 ///
 /// # Errors
 /// What stops the start, in a sentence that says what to do.
@@ -87,11 +87,19 @@ pub fn run(serve: &Serve, data: &Path) -> anyhow::Result<()> {
         );
         let metrics_address = metrics_listener.as_ref().map(TcpListener::local_addr).transpose()?;
         greet(&base, metrics_address, data, &source);
-        let shutdown = async move {
+        let mut asked = async move || {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
+        };
+        let shutdown = async move {
+            asked().await;
+            // Whoever asks twice does not want to wait. What was acknowledged is on disk.
+            tokio::spawn(async move {
+                asked().await;
+                std::process::exit(130);
+            });
         }
         .shared();
         let page = async {
@@ -102,6 +110,7 @@ pub fn run(serve: &Serve, data: &Path) -> anyhow::Result<()> {
         let options = Options {
             limits: limits.clone(),
             list_bytes: ANSWER_BYTES,
+            local_only: !serve.allow_anonymous,
             tls,
             metrics: metrics.clone(),
         };

@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use patchbay_core::model::{KeyId, Workspaces};
 use secrecy::SecretString;
 
@@ -18,7 +20,7 @@ const OTHERS: [&str; 2] = [
 
 /// A registry of data connections for machine-learning platforms.
 #[derive(Debug, Parser)]
-#[command(version, args_conflicts_with_subcommands = true)]
+#[command(version)]
 pub struct Cli {
     /// What to do; without it, `serve`.
     #[command(subcommand)]
@@ -111,12 +113,27 @@ pub fn keys() -> anyhow::Result<Option<SecretString>> {
     }
 }
 
+impl Cli {
+    /// Takes the arguments of this process, or ends it with what is wrong with them.
+    pub fn take() -> Self {
+        let mut command = Self::command();
+        let matches = command.get_matches_mut();
+        let serving = Serve::augment_args(clap::Command::new("serve"));
+        let given = |flag: &&clap::Arg| matches.value_source(flag.get_id().as_str()) == Some(ValueSource::CommandLine);
+        if let (Some(name), Some(flag)) = (matches.subcommand_name(), serving.get_arguments().find(given)) {
+            let flag = flag.get_long().unwrap_or_default();
+            let wrong = format!("`--{flag}` is for serving: it does not stand before `{name}`");
+            command.error(ErrorKind::ArgumentConflict, wrong).exit();
+        }
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
 /// Refuses `PATCHBAY_*` variables that nothing reads: a misspelt one must not be ignored.
 ///
 /// # Errors
 /// Names the first such variable.
 pub fn refuse_unknown_variables() -> anyhow::Result<()> {
-    use clap::CommandFactory as _;
     let command = Cli::command();
     let known = |name: &str| {
         OTHERS.contains(&name)

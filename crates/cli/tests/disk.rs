@@ -31,7 +31,7 @@ fn writes_that_find_the_disk_full_are_refused_and_go_on_when_it_is_not() {
     let create = |name: &str| {
         let body = format!("{{\"name\":\"{name}\",\"type\":\"T\",\"details\":\"{details}\"}}");
         let request = format!(
-            "POST /v1/api/connections/create HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            "POST /v1/api/connections/create HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         );
         server.raw(request.as_bytes())

@@ -47,7 +47,9 @@ fn stopped(mut child: Child) -> String {
 
 fn ask(stream: &mut TcpStream) {
     stream
-        .write_all(b"POST /v1/api/connections/get HTTP/1.1\r\nhost: x\r\ncontent-length: 12\r\n\r\n{\"name\":\"n\"}")
+        .write_all(
+            b"POST /v1/api/connections/get HTTP/1.1\r\nhost: localhost\r\ncontent-length: 12\r\n\r\n{\"name\":\"n\"}",
+        )
         .unwrap();
 }
 

@@ -65,7 +65,9 @@ impl Server {
 
     async fn connections(&self) -> usize {
         let mut page = Wire::connect(&self.metrics).await;
-        page.send(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        page.send(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            .await
+            .unwrap();
         let page = page.reply().await.unwrap().body;
         let (_, rest) = std::str::from_utf8(&page)
             .unwrap()

@@ -4,13 +4,15 @@
 
 mod common;
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use tempfile::TempDir;
 
-use common::{Server, patchbay, refused, started};
+use common::{Server, done, patchbay, refused, started, upkeep};
 
 #[test]
 fn the_seven_calls_work_and_survive_a_restart_and_the_log_shows_no_details() {
@@ -63,14 +65,14 @@ fn a_body_over_the_bound_is_refused_before_it_is_sent_and_where_it_proves_too_lo
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
     let declared = server.raw(
-        b"POST /v1/api/connections/create HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 524289\r\n\r\n",
+        b"POST /v1/api/connections/create HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 524289\r\n\r\n",
     );
     assert!(declared.starts_with("HTTP/1.1 413 "), "{declared}");
     let (status, _) = server.call("connections/get", &format!("{{\"name\":\"{}\"}}", "a".repeat(500_000)));
     assert_eq!(status, 400);
     let chunk = format!("40000\r\n{}\r\n", " ".repeat(0x40000));
     let chunked = format!(
-        "POST /v1/api/connections/get HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n\
+        "POST /v1/api/connections/get HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n\
          {chunk}{chunk}1\r\n{{"
     );
     // Nothing follows the byte too many: what the server left unread would reset the connection under its answer.
@@ -172,7 +174,7 @@ fn metrics_are_served_beside_it_and_keep_to_loopback() {
     let page = (0..500)
         .map(|_| {
             std::thread::sleep(Duration::from_millis(10));
-            server.raw(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            server.raw(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
         })
         .find(|page| page.contains("patchbay_commit_changes_count 1\n"))
         .unwrap();
@@ -204,4 +206,102 @@ fn a_log_that_nobody_reads_or_whose_reader_is_gone_holds_nothing_up() {
         .unwrap();
     assert!(kill.success());
     assert_eq!(server.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn of_servers_started_at_once_on_a_new_folder_one_serves_with_keys_that_stay() {
+    for _ in 0..10 {
+        let folder = TempDir::new().unwrap();
+        let data = folder.path().join("data");
+        let starts: Vec<_> = (0..4)
+            .map(|_| patchbay(&data).stdout(Stdio::piped()).spawn().unwrap())
+            .collect();
+        let mut served = 0;
+        for mut start in starts {
+            let mut first = String::new();
+            BufReader::new(start.stdout.take().unwrap())
+                .read_line(&mut first)
+                .unwrap();
+            let Some(address) = first.trim().strip_prefix("Patchbay answers on http://") else {
+                assert!(!start.wait().unwrap().success());
+                continue;
+            };
+            let address = address.to_owned();
+            let server = Server { child: start, address };
+            let body = "{\"name\":\"w\",\"type\":\"K\",\"details\":\"d\"}";
+            assert_eq!(server.call("connections/create", body).0, 200);
+            assert_eq!(server.stop().0, Some(0));
+            served += 1;
+        }
+        assert!(served > 0);
+        assert!(done(upkeep(&data, &["check"])).contains("Nothing is wrong"));
+    }
+}
+
+#[test]
+fn a_web_page_cannot_have_a_browser_call_unless_everybody_may() {
+    let folder = TempDir::new().unwrap();
+    let ask = |server: &Server, headers: &str| {
+        let request = format!(
+            "POST /v1/api/connections/list HTTP/1.1\r\n{headers}\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{{}}"
+        );
+        server.raw(request.as_bytes())[9..12].to_owned()
+    };
+    let server = Server::start(folder.path());
+    assert_eq!(ask(&server, &format!("host: {}", server.address)), "200");
+    assert_eq!(ask(&server, "host: attacker.example"), "403");
+    assert_eq!(
+        ask(&server, "host: localhost\r\norigin: http://attacker.example"),
+        "403"
+    );
+    server.stop();
+
+    let mut open = patchbay(folder.path());
+    open.arg("--allow-anonymous");
+    let server = Server::spawn(open);
+    assert_eq!(ask(&server, "host: patchbay.internal"), "200");
+    server.stop();
+}
+
+#[test]
+fn a_second_signal_ends_it_although_a_request_is_running() {
+    let folder = TempDir::new().unwrap();
+    let mut server = Server::start(folder.path());
+    let mut slow = TcpStream::connect(&server.address).unwrap();
+    slow.write_all(b"POST /v1/api/connections/get HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n{")
+        .unwrap();
+    // Once others, sent after it, are answered, it is in hand.
+    for _ in 0..20 {
+        assert_eq!(server.call("connections/get", "{\"name\":\"none\"}").0, 404);
+    }
+    let code = loop {
+        Command::new("kill")
+            .arg(server.child.id().to_string())
+            .status()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(100));
+        if let Some(status) = server.child.try_wait().unwrap() {
+            break status.code();
+        }
+    };
+    assert_eq!(code, Some(130));
+}
+
+#[test]
+fn flags_of_serving_are_refused_beside_other_commands_and_data_may_stand_anywhere() {
+    let folder = TempDir::new().unwrap();
+    Server::start(folder.path()).stop();
+    let data = folder.path().to_str().unwrap();
+    let command = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_patchbay"));
+        command.args(arguments);
+        command
+    };
+    for arguments in [["--data", data, "check"], ["check", "--data", data]] {
+        assert!(done(command(&arguments)).contains("Nothing is wrong"));
+    }
+    let before = refused(command(&["--listen", "127.0.0.1:0", "check", "--data", data]));
+    assert!(before.contains("`--listen` is for serving"), "{before}");
+    let after = refused(command(&["check", "--listen", "127.0.0.1:0", "--data", data]));
+    assert!(after.contains("unexpected argument '--listen'"), "{after}");
 }

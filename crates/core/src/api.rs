@@ -152,6 +152,8 @@ pub enum Refusal {
     Busy,
     /// The request panicked: 500.
     Failed,
+    /// The home answers only its own machine, and the request may come from a web page or another machine: 403.
+    Foreign,
 }
 
 impl Admitted {
@@ -186,6 +188,10 @@ impl Admitted {
             Refusal::Broken => Problem::bad("The body broke off."),
             Refusal::Busy => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Too much is under way; try again."),
             Refusal::Failed => Problem::failed("the request panicked"),
+            Refusal::Foreign => Problem::forbidden(
+                "Without authentication only programs on this machine may call: `Host` must be localhost or a loopback \
+                 address, and `Origin`, which web pages send, must be absent.",
+            ),
         };
         self.head.refuse(self.caller.as_ref(), problem)
     }

@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt as _;
 use http::header::{CONNECTION, EXPECT, HeaderValue};
 use http::request::Parts;
-use http::{Request, Response, Version};
+use http::{Method, Request, Response, Version};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
 use patchbay_core::api::{Admitted, Answer, LogLine, Refusal};
@@ -20,6 +20,7 @@ use crate::body::{AnswerBody, Deadline, counted};
 use crate::budget::{Budget, Share};
 use crate::limits::{Limits, UNCOUNTED_ANSWER, UNCOUNTED_BODY};
 use crate::listener::Client;
+use crate::local::is_local;
 use crate::metrics::{Busy, Metrics};
 
 /// Answers requests as [`patchbay_core::api::Patchbay`] does. Implemented where the store's type is known, so that the
@@ -38,6 +39,8 @@ pub(crate) struct Shared<H> {
     limits: Limits,
     /// What each list counts for while it is made.
     list_bytes: usize,
+    /// Whether what may come from a web page is refused.
+    local_only: bool,
     requests: Arc<Semaphore>,
     bodies: Budget,
     answers: Budget,
@@ -66,10 +69,11 @@ enum Stop {
 }
 
 impl<H: Handler> Shared<H> {
-    pub(crate) fn new(handler: H, limits: Limits, list_bytes: usize, metrics: Metrics) -> Self {
+    pub(crate) fn new(handler: H, limits: Limits, list_bytes: usize, local_only: bool, metrics: Metrics) -> Self {
         Self {
             handler,
             list_bytes,
+            local_only,
             requests: Arc::new(Semaphore::new(limits.requests)),
             bodies: Budget::new(limits.body_bytes),
             answers: Budget::new(limits.answer_bytes),
@@ -94,6 +98,9 @@ impl<H: Handler> Shared<H> {
             answer: Share::none(),
         };
         let answer = match self.handler.admit(&head).await {
+            Ok(admitted) if self.local_only && admitted.has_body() && !is_local(&head) => {
+                admitted.refuse(Refusal::Foreign)
+            }
             Ok(admitted) => {
                 let answered = self.admitted(&admitted, &mut body, &mut unread, &mut held).await;
                 answered.unwrap_or_else(|stop| self.refuse(&admitted, stop))
@@ -224,6 +231,15 @@ fn deadline(client: &Arc<Client>, time: Duration) -> Deadline {
     Deadline(tokio::spawn(wait).abort_handle())
 }
 
+/// A method as the log has it: the client's own inventions may be as long as a head.
+fn method(method: &Method) -> &str {
+    match *method {
+        Method::GET | Method::HEAD | Method::POST | Method::PUT | Method::DELETE => method.as_str(),
+        Method::CONNECT | Method::OPTIONS | Method::TRACE | Method::PATCH => method.as_str(),
+        _ => "other",
+    }
+}
+
 /// The line says what is known when the answer is made: whether the client takes it is not waited for.
 fn write_log(head: &Parts, response: &Response<Bytes>, log: &LogLine, time: Duration) {
     let status = response.status().as_u16();
@@ -235,7 +251,7 @@ fn write_log(head: &Parts, response: &Response<Bytes>, log: &LogLine, time: Dura
         problem,
         ..
     } = log;
-    let (method, problem) = (head.method.as_str(), problem.as_deref());
+    let (method, problem) = (method(&head.method), problem.as_deref());
     if status >= 500 {
         tracing::error!(method, operation, status, micros, request_id, tenant, problem);
     } else {

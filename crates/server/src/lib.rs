@@ -9,6 +9,7 @@ mod budget;
 mod handler;
 pub mod limits;
 mod listener;
+mod local;
 mod metrics;
 mod tls;
 

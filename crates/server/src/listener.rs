@@ -29,6 +29,9 @@ pub struct Options {
     pub limits: Limits,
     /// The bound for one answer, in bytes, which each list counts for while it is made.
     pub list_bytes: usize,
+    /// Refuses what may come from a web page or another machine, although it came over loopback. For a server without
+    /// authentication.
+    pub local_only: bool,
     /// Speaks TLS instead of cleartext.
     pub tls: Option<TlsAcceptor>,
     /// Where to count.
@@ -45,10 +48,12 @@ pub async fn serve<H: Handler>(
     let Options {
         limits,
         list_bytes,
+        local_only,
         tls,
         metrics,
     } = options;
-    let shared = Arc::new(Shared::new(handler, limits.clone(), list_bytes, metrics.clone()));
+    let shared = Shared::new(handler, limits.clone(), list_bytes, local_only, metrics.clone());
+    let shared = Arc::new(shared);
     let call = move |request: Request<Incoming>, client: Arc<Client>| {
         let shared = Arc::clone(&shared);
         async move { Ok::<_, Infallible>(shared.call(request, &client).await) }

@@ -35,7 +35,7 @@ async fn a_connection_is_kept_for_the_next_request() {
 }
 
 async fn h2_call(client: &mut h2::client::SendRequest<Bytes>, body: &str) -> http::Response<Bytes> {
-    let request = Request::post("http://x/v1/api/connections/get").body(()).unwrap();
+    let request = Request::post("http://localhost/v1/api/connections/get").body(()).unwrap();
     let mut ready = client.clone().ready().await.unwrap();
     let (response, mut sender) = ready.send_request(request, false).unwrap();
     sender.send_data(Bytes::copy_from_slice(body.as_bytes()), true).unwrap();
@@ -158,7 +158,7 @@ async fn a_body_is_asked_for_only_where_it_will_be_read() {
     let server = Server::start(Limits::default()).await;
     let expecting = |length: usize| {
         format!(
-            "POST /v1/api/connections/get HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: {length}\r\n\r\n"
+            "POST /v1/api/connections/get HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-length: {length}\r\n\r\n"
         )
     };
     let mut client = server.connect().await;
@@ -183,7 +183,7 @@ async fn framing_that_two_readers_could_read_differently_is_refused_or_ends_the_
         let mut client = server.connect().await;
         client
             .send(&format!(
-                "POST /v1/api/connections/get HTTP/1.1\r\nhost: x\r\n{fields}\r\n{body}"
+                "POST /v1/api/connections/get HTTP/1.1\r\nhost: localhost\r\n{fields}\r\n{body}"
             ))
             .await;
         client.rest().await
@@ -212,7 +212,7 @@ async fn head_on_a_known_path_is_405_without_a_body() {
     let server = Server::start(Limits::default()).await;
     let mut client = server.connect().await;
     client
-        .send("HEAD /v1/api/connections/get HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        .send("HEAD /v1/api/connections/get HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
         .await;
     let rest = client.rest().await;
     assert!(

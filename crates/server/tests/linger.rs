@@ -43,11 +43,11 @@ async fn who_sends_a_body_too_long_to_its_end_before_reading_is_told_so_every_ti
 async fn so_is_who_goes_on_sending_after_any_answer_that_did_not_wait_for_the_body() {
     let plain = |target: &str, length: usize| {
         let body = " ".repeat(length);
-        format!("{target} HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n{body}")
+        format!("{target} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n{body}")
     };
     let chunk = format!("10000\r\n{}\r\n", " ".repeat(0x10000));
     let chunked = format!(
-        "POST /v1/api/connections/get HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n{}0\r\n\r\n",
+        "POST /v1/api/connections/get HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n{}0\r\n\r\n",
         chunk.repeat(16)
     );
     let busy = Limits {
@@ -75,7 +75,7 @@ async fn who_sends_for_ever_is_cut_off_at_the_bound_of_bytes() {
     };
     let server = Server::start(limits).await;
     let mut client = server.connect().await;
-    let head = "POST /v1/api/connections/create HTTP/1.1\r\nhost: x\r\ncontent-length: 1073741824\r\n\r\n";
+    let head = "POST /v1/api/connections/create HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1073741824\r\n\r\n";
     client.send(head).await;
     let (mut sent, spaces) = (0, vec![b' '; 64 * 1024]);
     while sent < 1024 * MIB {
@@ -97,7 +97,7 @@ async fn who_stops_sending_is_cut_off_when_the_time_is_up() {
     };
     let server = Server::start(limits).await;
     let mut client = server.connect().await;
-    let head = "POST /v1/api/nowhere HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n";
+    let head = "POST /v1/api/nowhere HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n";
     client.send(head).await;
     assert_eq!(client.reply().await.status, 404);
     assert_eq!(client.rest().await, "");

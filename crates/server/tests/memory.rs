@@ -133,7 +133,7 @@ async fn an_http2_client_that_keeps_its_window_shut_is_dropped() {
         .await
         .unwrap();
     let connection = tokio::spawn(connection);
-    let request = Request::post("http://x/v1/api/connections/get").body(()).unwrap();
+    let request = Request::post("http://localhost/v1/api/connections/get").body(()).unwrap();
     let (response, mut sender) = client.send_request(request, false).unwrap();
     sender.send_data(Bytes::from_static(b"size 10"), true).unwrap();
     let mut answer = response.await.unwrap().into_body();
@@ -208,7 +208,7 @@ async fn requests_past_their_limit_are_refused_and_health_is_answered_all_the_sa
     assert_eq!(refused.status, 503);
     assert!(refused.head.contains("\r\nretry-after: 1\r\n"), "{refused:?}");
     let mut health = server.connect().await;
-    health.send("GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    health.send("GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     assert_eq!(health.reply().await.status, 200);
     server.let_go();
     assert_eq!(running.reply().await.status, 200);

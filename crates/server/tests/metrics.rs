@@ -50,11 +50,13 @@ async fn there_is_nothing_else_beside_the_metrics() {
         ("POST /v1/api/connections/get", 404),
         ("POST /metrics", 405),
     ] {
-        client.send(&format!("{request} HTTP/1.1\r\nhost: x\r\n\r\n")).await;
+        client
+            .send(&format!("{request} HTTP/1.1\r\nhost: localhost\r\n\r\n"))
+            .await;
         let reply = client.reply().await;
         assert_eq!((reply.status, reply.body.as_str()), (status, ""), "{request}");
     }
-    client.send("GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    client.send("GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     let page = client.reply().await;
     assert!(
         page.head.contains("\r\ncontent-type: text/plain; version=0.0.4\r\n"),

@@ -80,7 +80,7 @@ async fn http_1_is_spoken_over_tls_1_2_and_1_3() {
     for version in [&TLS12, &TLS13] {
         let mut stream = files.connect(&server, version, &["http/1.1"]).await;
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
-        let request = post("get", "size 300000").replace("host: x", "connection: close");
+        let request = post("get", "size 300000").replace("host: localhost", "connection: close");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).await.unwrap();

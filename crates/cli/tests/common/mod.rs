@@ -61,7 +61,7 @@ impl Server {
     /// The status and the body.
     pub fn call(&self, operation: &str, body: &str) -> (u16, String) {
         let request = format!(
-            "POST /v1/api/{operation} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            "POST /v1/api/{operation} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         );
         let answer = self.raw(request.as_bytes());

@@ -7,7 +7,8 @@ use tokio::net::TcpStream;
 
 pub fn post(operation: &str, body: &[u8]) -> Vec<u8> {
     let length = body.len();
-    let head = format!("POST /v1/api/connections/{operation} HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n");
+    let head =
+        format!("POST /v1/api/connections/{operation} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n");
     [head.as_bytes(), body].concat()
 }
 

@@ -105,6 +105,7 @@ impl Server {
         let options = Options {
             limits,
             list_bytes: LIST_BYTES,
+            local_only: true,
             tls,
             metrics: metrics.clone(),
         };
@@ -171,7 +172,7 @@ impl Server {
 
     pub async fn metrics(&self) -> String {
         let mut page = Client(TcpStream::connect(self.metrics_address).await.unwrap());
-        page.send("GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        page.send("GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
         page.reply().await.body
     }
 }
@@ -182,7 +183,9 @@ async fn bind() -> TcpListener {
 
 pub fn post(operation: &str, body: &str) -> String {
     let length = body.len();
-    format!("POST /v1/api/connections/{operation} HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n{body}")
+    format!(
+        "POST /v1/api/connections/{operation} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n{body}"
+    )
 }
 
 #[derive(Debug)]
