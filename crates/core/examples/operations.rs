@@ -10,13 +10,12 @@ use http::Request;
 use patchbay_core::api::{Config, Host, Patchbay};
 use patchbay_core::identity::Authentication;
 use patchbay_core::model::{
-    Caller, ConnectionId, ConnectionType, Details, Name, Record, Subject, Tenant, Timestamp, Workspace, WorkspaceId,
-    Workspaces,
+    Caller, ConnectionId, ConnectionType, Details, Name, Record, Subject, Tenant, Timestamp, WorkspaceId, Workspaces,
 };
 use patchbay_core::seal::{Draft, KeyRing};
 use patchbay_core::store::{
     Attach, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome, DetachOutcome, ListOutcome, ListQuery,
-    Lookup, Seen, Store, StoreError, WorkspacesOf,
+    ListWorkspacesOutcome, Lookup, Seen, Store, StoreError, WorkspacesOf,
 };
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -144,8 +143,13 @@ impl Store for AtOnce {
         at_once(CreateWorkspaceOutcome::NameTaken)
     }
 
-    fn list_workspaces(&self, _: &Caller, _: WorkspacesOf) -> impl Future<Output = Result<Vec<Workspace>, StoreError>> {
-        at_once(Vec::new())
+    fn list_workspaces(
+        &self,
+        _: &Caller,
+        _: WorkspacesOf,
+        _: usize,
+    ) -> impl Future<Output = Result<ListWorkspacesOutcome, StoreError>> {
+        at_once(ListWorkspacesOutcome::All(Vec::new()))
     }
 
     fn ready(&self) -> impl Future<Output = Result<(), StoreError>> {

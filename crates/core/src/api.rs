@@ -167,9 +167,9 @@ impl Admitted {
         self.head.request_id.to_str().unwrap_or_default()
     }
 
-    /// Whether it is a `connections/list`, the one operation with a large answer.
-    pub fn is_list(&self) -> bool {
-        self.operation == Operation::List
+    /// Whether its answer may be as long as [`Config::answer_bytes`]; others are short.
+    pub fn has_large_answer(&self) -> bool {
+        matches!(self.operation, Operation::List | Operation::ListWorkspaces)
     }
 
     /// Whether the operation takes a body; what comes with others is not read.

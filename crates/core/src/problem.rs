@@ -41,6 +41,11 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, msg)
     }
 
+    /// An answer would be too long.
+    pub(crate) fn too_long(msg: &'static str) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, msg)
+    }
+
     /// A 500; its message is added with the request id.
     pub(crate) fn failed(cause: impl Into<String>) -> Self {
         Self {

@@ -7,7 +7,7 @@ use crate::problem::Problem;
 use crate::seal::{Draft, KeyRing};
 use crate::store::{
     Attach, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome, DetachOutcome, ListOutcome, ListQuery,
-    Lookup, Seen, Store, WorkspacesOf,
+    ListWorkspacesOutcome, Lookup, Seen, Store, WorkspacesOf,
 };
 use crate::wire::{Fields, Json};
 
@@ -81,6 +81,11 @@ impl<S: Store, H: Host> Registry<S, H> {
         opened.map_err(|error| Problem::failed(format!("connection {}: {error}", seen.record.id)))
     }
 
+    /// What the rows of a list may come to.
+    fn most_bytes(&self) -> usize {
+        self.config.answer_bytes.saturating_sub(LIST_FRAME)
+    }
+
     /// `connections/list`.
     pub(crate) async fn list(&self, caller: &Caller, body: &[u8]) -> Result<Json, Problem> {
         let fields = Fields::parse(body, &["workspace_id", "limit", "cursor"])?;
@@ -101,14 +106,15 @@ impl<S: Store, H: Host> Registry<S, H> {
             workspaces: self.config.workspaces,
             after,
             limit,
-            most_bytes: self.config.answer_bytes.saturating_sub(LIST_FRAME),
+            most_bytes: self.most_bytes(),
         };
         let ListOutcome::Page { rows, more } = self.store.list(caller, query).await? else {
             return Err(Problem::not_found(NO_WORKSPACE));
         };
         if more && limit.is_none() {
-            let msg = "The list is too long for one answer: use `limit` and `cursor`.";
-            return Err(Problem::new(http::StatusCode::PAYLOAD_TOO_LARGE, msg));
+            return Err(Problem::too_long(
+                "The list is too long for one answer: use `limit` and `cursor`.",
+            ));
         }
 
         let mut json = Json::with_capacity(rows.iter().map(crate::store::row_bytes).sum::<usize>() + LIST_FRAME);
@@ -212,8 +218,14 @@ impl<S: Store, H: Host> Registry<S, H> {
             Some(person) if caller.admin => WorkspacesOf::Person(person),
             Some(_) => return Err(Problem::forbidden("Only an admin may give somebody else's `user_id`.")),
         };
-        let workspaces = self.store.list_workspaces(caller, of).await?;
-        let mut json = Json::default();
+        let outcome = self.store.list_workspaces(caller, of, self.most_bytes()).await?;
+        let ListWorkspacesOutcome::All(workspaces) = outcome else {
+            return Err(Problem::too_long(
+                "The list is too long for one answer: narrow it by `user_id`.",
+            ));
+        };
+        let bytes = workspaces.iter().map(crate::store::workspace_bytes).sum::<usize>();
+        let mut json = Json::with_capacity(bytes + LIST_FRAME);
         json.literal("{\"workspaces\":[");
         json.each(&workspaces, |json, workspace| _ = json.workspace(workspace));
         json.literal("]}");

@@ -72,16 +72,20 @@ pub struct ListQuery {
 pub fn row_bytes(row: &Seen) -> usize {
     /// Field names, punctuation, id and time of one row.
     const FRAME: usize = 192;
-    let text = |length: usize| 2 * length + 4;
     FRAME
         + row.record.sealed.bytes.len()
-        + text(row.record.name.as_str().len())
-        + text(row.record.connection_type.as_str().len())
+        + text_bytes(row.record.name.as_str())
+        + text_bytes(row.record.connection_type.as_str())
         + row
             .workspace_names
             .iter()
-            .map(|name| text(name.as_str().len()))
+            .map(|name| text_bytes(name.as_str()))
             .sum::<usize>()
+}
+
+/// A text as JSON, if every byte of it is escaped: no text has control characters, which take more.
+fn text_bytes(text: &str) -> usize {
+    2 * text.len() + 4
 }
 
 /// Outcome of [`Store::list`].
@@ -174,6 +178,22 @@ pub enum WorkspacesOf {
     Person(Subject),
 }
 
+/// What a workspace counts for against the bound of [`Store::list_workspaces`]: an upper estimate of its JSON.
+pub fn workspace_bytes(workspace: &Workspace) -> usize {
+    /// Field names, punctuation, id and time of one workspace.
+    const FRAME: usize = 144;
+    FRAME + text_bytes(workspace.name.as_str()) + text_bytes(workspace.created_by.as_str())
+}
+
+/// Outcome of [`Store::list_workspaces`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListWorkspacesOutcome {
+    /// All of them, ordered by id.
+    All(Vec<Workspace>),
+    /// They come to more bytes than the answer may have.
+    TooLong,
+}
+
 /// Keeps records. Everything is within the caller's tenant. Visibility and permission are decided by
 /// [`crate::access`] and nowhere else.
 pub trait Store {
@@ -208,12 +228,14 @@ pub trait Store {
         now: Timestamp,
     ) -> impl Future<Output = Result<CreateWorkspaceOutcome, StoreError>>;
 
-    /// Workspaces, ordered by id. The caller's right to ask for somebody else's is already settled.
+    /// Workspaces, ordered by id. The caller's right to ask for somebody else's is already settled. A store counts
+    /// [`workspace_bytes`] of each, and reads no further once they come to more than `most_bytes`.
     fn list_workspaces(
         &self,
         caller: &Caller,
         of: WorkspacesOf,
-    ) -> impl Future<Output = Result<Vec<Workspace>, StoreError>>;
+        most_bytes: usize,
+    ) -> impl Future<Output = Result<ListWorkspacesOutcome, StoreError>>;
 
     /// Whether storage answers.
     fn ready(&self) -> impl Future<Output = Result<(), StoreError>>;

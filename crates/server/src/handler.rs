@@ -144,7 +144,7 @@ impl<H: Handler> Shared<H> {
         } else {
             (Bytes::new(), Share::none())
         };
-        if admitted.is_list() {
+        if admitted.has_large_answer() {
             held.answer = self.answers.take(self.list_bytes).ok_or(Stop::Busy(Busy::Answers))?;
         }
         // Nothing of a request outlives its panic but the store, which guards its own state.

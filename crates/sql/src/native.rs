@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use patchbay_core::model::{Caller, ConnectionId, Name, Record, Timestamp, Workspace, WorkspaceId};
+use patchbay_core::model::{Caller, ConnectionId, Name, Record, Timestamp, WorkspaceId};
 use patchbay_core::store::{
     Attach, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome, DetachOutcome, ListOutcome, ListQuery,
-    Lookup, Seen, Store, StoreError, WorkspacesOf,
+    ListWorkspacesOutcome, Lookup, Seen, Store, StoreError, WorkspacesOf,
 };
 
 use crate::folder::{self, OpenError};
@@ -49,6 +49,16 @@ impl NativeStore {
         })?;
         Ok(Self { writer, readers })
     }
+
+    /// Reads a list. It may be 16 MiB: not on a thread that others' requests wait for.
+    async fn read_list<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&dyn database::Statements) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let readers = Arc::clone(&self.readers);
+        let listed = tokio::task::spawn_blocking(move || readers.read(read)).await;
+        listed.unwrap_or_else(|error| Err(StoreError::Damaged(format!("a list did not end: {error}"))))
+    }
 }
 
 impl Store for NativeStore {
@@ -65,11 +75,9 @@ impl Store for NativeStore {
     }
 
     async fn list(&self, caller: &Caller, query: ListQuery) -> Result<ListOutcome, StoreError> {
-        let (caller, readers) = (caller.clone(), Arc::clone(&self.readers));
-        // A list may read 16 MiB: not on a thread that others' requests wait for.
-        let list = move || readers.read(|statements| connections::list(statements, &caller, &query));
-        let listed = tokio::task::spawn_blocking(list).await;
-        listed.unwrap_or_else(|error| Err(StoreError::Damaged(format!("a list did not end: {error}"))))
+        let caller = caller.clone();
+        self.read_list(move |statements| connections::list(statements, &caller, &query))
+            .await
     }
 
     async fn attach(&self, caller: &Caller, attach: Attach) -> Result<AttachOutcome, StoreError> {
@@ -110,9 +118,15 @@ impl Store for NativeStore {
             .await
     }
 
-    async fn list_workspaces(&self, caller: &Caller, of: WorkspacesOf) -> Result<Vec<Workspace>, StoreError> {
-        self.readers
-            .read(|statements| workspaces::list(statements, caller, &of))
+    async fn list_workspaces(
+        &self,
+        caller: &Caller,
+        of: WorkspacesOf,
+        most_bytes: usize,
+    ) -> Result<ListWorkspacesOutcome, StoreError> {
+        let caller = caller.clone();
+        self.read_list(move |statements| workspaces::list(statements, &caller, &of, most_bytes))
+            .await
     }
 
     async fn ready(&self) -> Result<(), StoreError> {

@@ -1,10 +1,12 @@
 //! The operations on workspaces and their members, each to be run inside one transaction.
 
-use patchbay_core::limits;
-use patchbay_core::model::{Caller, Name, Person, Role, Subject, Tenant, Timestamp, Workspace, WorkspaceId};
-use patchbay_core::store::{CreateWorkspaceOutcome, StoreError, WorkspacesOf};
+use std::ops::ControlFlow;
 
-use crate::database::{Statements, Value, all, first, int};
+use patchbay_core::limits;
+use patchbay_core::model::{Caller, Name, Person, Role, Subject, Tenant, Timestamp, WorkspaceId};
+use patchbay_core::store::{CreateWorkspaceOutcome, ListWorkspacesOutcome, StoreError, WorkspacesOf, workspace_bytes};
+
+use crate::database::{Statements, Value, first, int};
 use crate::facts::{role as read_role, role_stored, workspace as read_workspace, workspace_id, workspace_stored};
 use crate::statements as sql;
 
@@ -152,18 +154,34 @@ pub fn put_member(
 ///
 /// # Errors
 /// What the database reports, or what is stored is damaged.
-pub fn list(statements: &dyn Statements, caller: &Caller, of: &WorkspacesOf) -> Result<Vec<Workspace>, StoreError> {
+pub fn list(
+    statements: &dyn Statements,
+    caller: &Caller,
+    of: &WorkspacesOf,
+    most_bytes: usize,
+) -> Result<ListWorkspacesOutcome, StoreError> {
     let tenant = Value::Text(caller.tenant.as_str());
-    let of_both = |subject: &str, email: Option<&str>| {
-        all(
-            statements,
-            sql::WORKSPACES_OF,
-            &[tenant, subject.into(), email.into()],
-            read_workspace,
-        )
+    let read = |sql: &'static str, params: &[Value<'_>]| {
+        let (mut found, mut bytes) = (Vec::new(), 0_usize);
+        statements.query(sql, params, &mut |row| {
+            let workspace = read_workspace(row)?;
+            bytes = bytes.saturating_add(workspace_bytes(&workspace));
+            if bytes > most_bytes {
+                return Ok(ControlFlow::Break(()));
+            }
+            found.push(workspace);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(if bytes > most_bytes {
+            ListWorkspacesOutcome::TooLong
+        } else {
+            ListWorkspacesOutcome::All(found)
+        })
     };
+    let of_both =
+        |subject: &str, email: Option<&str>| read(sql::WORKSPACES_OF, &[tenant, subject.into(), email.into()]);
     match of {
-        WorkspacesOf::Everybody => all(statements, sql::WORKSPACES, &[tenant], read_workspace),
+        WorkspacesOf::Everybody => read(sql::WORKSPACES, &[tenant]),
         WorkspacesOf::Caller => of_both(caller.subject.as_str(), caller.email.as_ref().map(Subject::as_str)),
         WorkspacesOf::Person(person) => of_both(person.as_str(), Some(person.as_str().to_ascii_lowercase().as_str())),
     }

@@ -12,7 +12,7 @@ use patchbay_core::model::{
 };
 use patchbay_core::store::{
     Attach, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome, DetachOutcome, ListOutcome, ListQuery,
-    Lookup, Seen, Store, StoreError, WorkspacesOf, row_bytes,
+    ListWorkspacesOutcome, Lookup, Seen, Store, StoreError, WorkspacesOf, row_bytes, workspace_bytes,
 };
 
 /// A store in memory. Clones share it; nothing outlives the last one.
@@ -221,7 +221,7 @@ impl TenantState {
         CreateWorkspaceOutcome::Created(id)
     }
 
-    fn list_workspaces(&self, caller: &Caller, of: &WorkspacesOf) -> Vec<Workspace> {
+    fn list_workspaces(&self, caller: &Caller, of: &WorkspacesOf, most_bytes: usize) -> ListWorkspacesOutcome {
         let listed = |room: &&Room| match of {
             WorkspacesOf::Everybody => true,
             WorkspacesOf::Caller => room.role(caller).is_some(),
@@ -232,7 +232,11 @@ impl TenantState {
             }
         };
         let rooms = self.workspaces.values().filter(listed);
-        rooms.map(|room| room.workspace.clone()).collect()
+        let found: Vec<Workspace> = rooms.map(|room| room.workspace.clone()).collect();
+        if found.iter().map(workspace_bytes).sum::<usize>() > most_bytes {
+            return ListWorkspacesOutcome::TooLong;
+        }
+        ListWorkspacesOutcome::All(found)
     }
 }
 
@@ -308,8 +312,13 @@ impl Store for MemoryStore {
         self.with(caller, |state| state.create_workspace(caller, name, now))
     }
 
-    async fn list_workspaces(&self, caller: &Caller, of: WorkspacesOf) -> Result<Vec<Workspace>, StoreError> {
-        self.with(caller, |state| state.list_workspaces(caller, &of))
+    async fn list_workspaces(
+        &self,
+        caller: &Caller,
+        of: WorkspacesOf,
+        most_bytes: usize,
+    ) -> Result<ListWorkspacesOutcome, StoreError> {
+        self.with(caller, |state| state.list_workspaces(caller, &of, most_bytes))
     }
 
     async fn ready(&self) -> Result<(), StoreError> {

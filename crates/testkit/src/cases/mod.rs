@@ -50,6 +50,11 @@ fn with_callers(setting: &Setting) -> bool {
     setting.callers && in_managed_mode(setting)
 }
 
+/// Where a case can make more workspaces than one answer holds, in a tenant that only the case knows.
+fn with_short_answers(setting: &Setting) -> bool {
+    setting.callers && setting.answer_bytes <= 2 * 1024 * 1024
+}
+
 /// Every case, grouped by operation.
 pub fn cases() -> Vec<Case> {
     let groups = [

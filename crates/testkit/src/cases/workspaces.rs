@@ -1,20 +1,26 @@
 //! `workspaces/create` and `workspaces/list`.
 
+use patchbay_core::limits::WORKSPACES_PER_PERSON;
 use serde_json::json;
 
-use super::{always, make};
+use super::callers::kept;
+use super::{always, make, with_short_answers};
 use crate::runner::Case;
 use crate::world::World;
 
 pub(crate) fn cases() -> Vec<Case> {
-    make!("workspaces", always;
+    let mut cases = make!("workspaces", always;
         a_created_workspace_has_an_integer_id_and_is_listed,
         a_workspaces_name_that_is_taken_is_409,
         names_of_the_form_workspace_digits_are_400,
         a_listed_workspace_has_exactly_the_sdks_fields,
         the_list_is_narrowed_to_a_persons_workspaces,
         connections_can_be_attached_to_a_created_workspace,
-    )
+    );
+    cases.extend(make!("workspaces", with_short_answers;
+        a_list_of_workspaces_past_the_bound_is_413_and_says_user_id,
+    ));
+    cases
 }
 
 async fn a_created_workspace_has_an_integer_id_and_is_listed(world: &World<'_>) {
@@ -91,4 +97,26 @@ async fn connections_can_be_attached_to_a_created_workspace(world: &World<'_>) {
         world.get(&connection).await.ok().json()["workspace_names"],
         json!([name])
     );
+}
+
+async fn a_list_of_workspaces_past_the_bound_is_413_and_says_user_id(world: &World<'_>) {
+    let most = world.setting.answer_bytes;
+    // Each of the quotation marks takes two bytes of JSON: a workspace comes to over a thousand.
+    let quotes = "\"".repeat(225);
+    let people = most / 1000 / WORKSPACES_PER_PERSON + 1;
+    for person in 0..people {
+        let person = kept(world.caller(&format!("{quotes}{person}"), true));
+        for _ in 0..WORKSPACES_PER_PERSON {
+            let name = format!("{}{quotes}", world.name());
+            world.create_workspace(Some(person), &name).await;
+        }
+    }
+    let admin = kept(world.caller("root", true));
+    let all = world.post_as(admin, "workspaces/list", &json!({})).await;
+    all.refused(413, &["user_id"]);
+    let body = json!({ "user_id": format!("{quotes}0") });
+    let narrowed = world.post_as(admin, "workspaces/list", &body).await.ok();
+    let listed = narrowed.json()["workspaces"].as_array().map(Vec::len);
+    assert_eq!(listed, Some(WORKSPACES_PER_PERSON));
+    assert!(narrowed.body.len() <= most, "{} bytes", narrowed.body.len());
 }

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use patchbay_core::model::{
-    AttachmentId, Caller, ConnectionId, Name, Record, Subject, Tenant, Timestamp, Workspace, WorkspaceId, Workspaces,
+    AttachmentId, Caller, ConnectionId, Name, Record, Subject, Tenant, Timestamp, WorkspaceId, Workspaces,
 };
 use patchbay_core::store::{
     Attach, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome, DetachOutcome, ListOutcome, ListQuery,
-    Lookup, Seen, Store, StoreError, WorkspacesOf,
+    ListWorkspacesOutcome, Lookup, Seen, Store, StoreError, WorkspacesOf,
 };
 
 use super::faults;
@@ -57,6 +57,7 @@ faults!(
         WorkspaceLimitIsMissing,
         WorkspacesOfOthersAreListed,
         WorkspacesAreUnsorted,
+        WorkspacesIgnoreBytes,
         TenantsAreMixed,
     }
 );
@@ -286,17 +287,27 @@ impl<S: Store> Store for FaultyStore<S> {
         }
     }
 
-    async fn list_workspaces(&self, caller: &Caller, of: WorkspacesOf) -> Result<Vec<Workspace>, StoreError> {
+    async fn list_workspaces(
+        &self,
+        caller: &Caller,
+        of: WorkspacesOf,
+        most_bytes: usize,
+    ) -> Result<ListWorkspacesOutcome, StoreError> {
         let caller = self.caller(caller, StoreFault::TenantsAreMixed);
         let of = match self.fault {
             StoreFault::WorkspacesOfOthersAreListed => WorkspacesOf::Everybody,
             _ => of,
         };
-        let mut workspaces = self.store.list_workspaces(&caller, of).await?;
-        if self.has(StoreFault::WorkspacesAreUnsorted) {
+        let most_bytes = match self.fault {
+            StoreFault::WorkspacesIgnoreBytes => usize::MAX,
+            _ => most_bytes,
+        };
+        let mut outcome = self.store.list_workspaces(&caller, of, most_bytes).await?;
+        if let (StoreFault::WorkspacesAreUnsorted, ListWorkspacesOutcome::All(workspaces)) = (self.fault, &mut outcome)
+        {
             workspaces.reverse();
         }
-        Ok(workspaces)
+        Ok(outcome)
     }
 
     async fn ready(&self) -> Result<(), StoreError> {

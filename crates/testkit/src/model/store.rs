@@ -4,11 +4,11 @@ use std::future::Future;
 
 use patchbay_core::model::{
     AttachmentId, Caller, ConnectionId, ConnectionType, Invalid, KeyId, Name, Person, Record, Role, Sealed, Tenant,
-    Timestamp, Workspace, WorkspaceId, Workspaces,
+    Timestamp, WorkspaceId, Workspaces,
 };
 use patchbay_core::store::{
     Attach, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome, DetachOutcome, ListOutcome, ListQuery,
-    Lookup, Seen, Store, StoreError, WorkspacesOf,
+    ListWorkspacesOutcome, Lookup, Seen, Store, StoreError, WorkspacesOf,
 };
 use proptest::prelude::*;
 
@@ -78,6 +78,7 @@ enum Act {
     },
     ListWorkspaces {
         of: Option<usize>,
+        bytes: usize,
     },
     PutMember {
         workspace: u64,
@@ -93,6 +94,7 @@ pub fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
     let connection = || 0..4_usize;
     // The counter gives the first of them; the last is one that it hardly comes to.
     let workspace = || prop_oneof![10 => 1..4_u64, 1 => Just((1 << 53) - 1)];
+    let bytes = || prop_oneof![Just(usize::MAX), 0..1500_usize];
     let act = prop_oneof![
         4 => (name(), 0..300_usize).prop_map(|(name, bytes)| Act::Create { name, bytes }),
         2 => name().prop_map(|name| Act::Get { name }),
@@ -101,7 +103,7 @@ pub fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
             prop::option::of(workspace()),
             prop::option::of(name()),
             prop::option::of(1..4_u16),
-            prop_oneof![Just(usize::MAX), 0..1500_usize],
+            bytes(),
         )
             .prop_map(|(within, after, limit, bytes)| Act::List { within, after, limit, bytes }),
         6 => (connection(), workspace()).prop_map(|(connection, workspace)| Act::Attach { connection, workspace }),
@@ -109,7 +111,7 @@ pub fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
         2 => (connection(), workspace()).prop_map(|(connection, workspace)| Act::Detach { connection, workspace }),
         3 => name().prop_map(|name| Act::Delete { name }),
         3 => name().prop_map(|name| Act::CreateWorkspace { name }),
-        1 => prop::option::of(0..CALLERS).prop_map(|of| Act::ListWorkspaces { of }),
+        1 => (prop::option::of(0..CALLERS), bytes()).prop_map(|(of, bytes)| Act::ListWorkspaces { of, bytes }),
         4 => (workspace(), 0..CALLERS, any::<bool>(), any::<bool>()).prop_map(|(workspace, person, by_email, owner)| {
             Act::PutMember { workspace, person, by_email, owner }
         }),
@@ -128,7 +130,7 @@ enum Said {
     Detach(DetachOutcome),
     Delete(DeleteOutcome),
     CreateWorkspace(CreateWorkspaceOutcome),
-    ListWorkspaces(Vec<Workspace>),
+    ListWorkspaces(ListWorkspacesOutcome),
     PutMember(bool),
 }
 
@@ -296,13 +298,14 @@ impl Moment<'_> {
                 let made = store.create_workspace(&caller, name(of)?, self.now()).await;
                 made.map(Said::CreateWorkspace)
             }
-            Act::ListWorkspaces { of } => {
+            Act::ListWorkspaces { of, bytes } => {
                 let of = match of {
                     None if caller.admin => WorkspacesOf::Everybody,
                     None => WorkspacesOf::Caller,
                     Some(person) => WorkspacesOf::Person(self::caller(&case, person)?.subject),
                 };
-                store.list_workspaces(&caller, of).await.map(Said::ListWorkspaces)
+                let listed = store.list_workspaces(&caller, of, bytes).await;
+                listed.map(Said::ListWorkspaces)
             }
             Act::PutMember {
                 workspace,

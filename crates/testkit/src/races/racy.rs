@@ -5,10 +5,10 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use patchbay_core::model::{Caller, ConnectionId, Name, Record, Timestamp, Workspace, WorkspaceId};
+use patchbay_core::model::{Caller, ConnectionId, Name, Record, Timestamp, WorkspaceId};
 use patchbay_core::store::{
     Attach, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome, DetachOutcome, ListOutcome, ListQuery,
-    Lookup, Seen, Store, StoreError, WorkspacesOf,
+    ListWorkspacesOutcome, Lookup, Seen, Store, StoreError, WorkspacesOf,
 };
 
 /// Between a look and the act that rests on it: long enough for others to come in between.
@@ -173,8 +173,11 @@ impl<S: Store> Store for RacyStore<S> {
         let Some(seen) = self.store.get(caller, Lookup::Id(connection)).await? else {
             return Ok(DetachOutcome::NotAttached);
         };
-        let of = self.store.list_workspaces(caller, WorkspacesOf::Everybody).await?;
-        let name = of.into_iter().find(|one| one.id == workspace).map(|one| one.name);
+        let all = self.store.list_workspaces(caller, WorkspacesOf::Everybody, usize::MAX);
+        let name = match all.await? {
+            ListWorkspacesOutcome::All(all) => all.into_iter().find(|one| one.id == workspace).map(|one| one.name),
+            ListWorkspacesOutcome::TooLong => None,
+        };
         if !name.is_some_and(|name| seen.workspace_names.contains(&name)) {
             return Ok(DetachOutcome::NotAttached);
         }
@@ -206,8 +209,13 @@ impl<S: Store> Store for RacyStore<S> {
         self.store.create_workspace(caller, name, now).await
     }
 
-    async fn list_workspaces(&self, caller: &Caller, of: WorkspacesOf) -> Result<Vec<Workspace>, StoreError> {
-        self.store.list_workspaces(caller, of).await
+    async fn list_workspaces(
+        &self,
+        caller: &Caller,
+        of: WorkspacesOf,
+        most_bytes: usize,
+    ) -> Result<ListWorkspacesOutcome, StoreError> {
+        self.store.list_workspaces(caller, of, most_bytes).await
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
