@@ -1,14 +1,14 @@
 //! Where the key ring comes from.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 use patchbay_core::model::KeyId;
 use patchbay_core::seal::{self, KeyRing};
 use secrecy::{ExposeSecret as _, SecretString};
-use tempfile::NamedTempFile;
 
 use crate::host::NativeHost;
 
@@ -87,14 +87,26 @@ fn parse(keys: &str, place: &str) -> anyhow::Result<KeyRing> {
 /// Writes the file so that it is there, whole, before anything is sealed with it; says whether it was. Where another
 /// start was quicker, its keys stay: something may be sealed with them already.
 fn make(data: &Path, file: &Path, entry: &SecretString) -> std::io::Result<bool> {
-    let mut fresh = NamedTempFile::new_in(data)?;
-    fresh.write_all(entry.expose_secret().as_bytes())?;
-    fresh.write_all(b"\n")?;
-    fresh.as_file().sync_all()?;
-    let made = match fresh.persist_noclobber(file) {
-        Err(error) if error.error.kind() == ErrorKind::AlreadyExists => false,
-        persisted => persisted.map(|_| true)?,
-    };
-    fs::File::open(data)?.sync_all()?;
-    Ok(made)
+    let folder = fs::File::open(data)?;
+    folder.lock()?;
+    if file.try_exists()? {
+        return Ok(false);
+    }
+    let fresh = file.with_extension("new");
+    match fs::remove_file(&fresh) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        // A start that was cut short here left it.
+        _ => {}
+    }
+    let mut written = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&fresh)?;
+    written.write_all(entry.expose_secret().as_bytes())?;
+    written.write_all(b"\n")?;
+    written.sync_all()?;
+    fs::rename(&fresh, file)?;
+    folder.sync_all()?;
+    Ok(true)
 }

@@ -35,7 +35,9 @@ async fn a_connection_is_kept_for_the_next_request() {
 }
 
 async fn h2_call(client: &mut h2::client::SendRequest<Bytes>, body: &str) -> http::Response<Bytes> {
-    let request = Request::post("http://localhost/v1/api/connections/get").body(()).unwrap();
+    let request = Request::post("http://localhost/v1/api/connections/get")
+        .body(())
+        .unwrap();
     let mut ready = client.clone().ready().await.unwrap();
     let (response, mut sender) = ready.send_request(request, false).unwrap();
     sender.send_data(Bytes::copy_from_slice(body.as_bytes()), true).unwrap();

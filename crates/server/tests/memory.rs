@@ -133,7 +133,9 @@ async fn an_http2_client_that_keeps_its_window_shut_is_dropped() {
         .await
         .unwrap();
     let connection = tokio::spawn(connection);
-    let request = Request::post("http://localhost/v1/api/connections/get").body(()).unwrap();
+    let request = Request::post("http://localhost/v1/api/connections/get")
+        .body(())
+        .unwrap();
     let (response, mut sender) = client.send_request(request, false).unwrap();
     sender.send_data(Bytes::from_static(b"size 10"), true).unwrap();
     let mut answer = response.await.unwrap().into_body();

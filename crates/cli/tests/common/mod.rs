@@ -79,6 +79,14 @@ impl Server {
     }
 }
 
+impl Drop for Server {
+    /// A test that failed leaves no server behind.
+    fn drop(&mut self) {
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}
+
 /// What a command that must fail says.
 pub fn refused(mut command: Command) -> String {
     let output = command.output().unwrap();

@@ -185,7 +185,9 @@ impl Member {
                 let mut answers = Vec::new();
                 for _ in 0..STREAMS {
                     let mut client = client.clone().ready().await.unwrap();
-                    let request = Request::post("http://localhost/v1/api/connections/get").body(()).unwrap();
+                    let request = Request::post("http://localhost/v1/api/connections/get")
+                        .body(())
+                        .unwrap();
                     let (answer, mut body) = client.send_request(request, false).unwrap();
                     body.send_data(Bytes::from_static(b"{\"name\":\"small\"}"), true)
                         .unwrap();
