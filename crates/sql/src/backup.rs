@@ -13,6 +13,7 @@ use tempfile::{NamedTempFile, TempPath};
 use crate::driver::{Driver, store_error};
 use crate::folder::{self, OpenError};
 use crate::schema;
+use crate::shape;
 
 /// Why there is no backup, in a sentence that says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -149,9 +150,22 @@ pub fn restore(data: &Path, file: &Path, replace: bool, now: Timestamp) -> Resul
 
 /// Whether the file is a whole Patchbay database that this program can open, or why not.
 fn verify(file: &Path) -> Result<(), String> {
-    let version = || -> Result<i64, StoreError> {
+    let wrong = || -> Result<Option<String>, StoreError> {
         let connection = open_alone(file).map_err(store_error)?;
         let version = schema::version(&Driver(&connection))?;
+        if version == 0 {
+            return Ok(Some("it holds no Patchbay database".into()));
+        }
+        if version > schema::VERSION {
+            let newer = OpenError::NewerSchema {
+                found: version,
+                known: schema::VERSION,
+            };
+            return Ok(Some(newer.to_string()));
+        }
+        if let Some(difference) = shape::difference(&Driver(&connection), version)? {
+            return Ok(Some(format!("{difference}; use another backup")));
+        }
         let whole: String = connection
             .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
             .map_err(store_error)?;
@@ -162,16 +176,11 @@ fn verify(file: &Path) -> Result<(), String> {
         if whole != "ok" || dangling {
             return Err(StoreError::Damaged("its integrity check fails".into()));
         }
-        Ok(version)
+        Ok(None)
     };
-    match version() {
-        Ok(0) => Err("it holds no Patchbay database".into()),
-        Ok(found) if found > schema::VERSION => Err(OpenError::NewerSchema {
-            found,
-            known: schema::VERSION,
-        }
-        .to_string()),
-        Ok(_) => Ok(()),
+    match wrong() {
+        Ok(None) => Ok(()),
+        Ok(Some(why)) => Err(why),
         Err(error) => Err(format!("{error}; use another backup")),
     }
 }

@@ -60,12 +60,13 @@ impl Report {
 /// the report.
 ///
 /// # Errors
-/// Where there is no database of this version to check.
+/// Where there is no whole database of this version to check.
 pub fn check(data: &Path, ring: &KeyRing) -> Result<Report, OpenError> {
     let connection = folder::open_beside(data)?;
     let mut report = Report::default();
     let checked = connection.transaction(|statements| {
-        if let Err(error) = folder::require_current(data, statements) {
+        let current = folder::require_current(data, statements);
+        if let Err(error) = current.and_then(|()| folder::require_whole(data, statements)) {
             return Ok::<_, StoreError>(Err(error));
         }
         integrity(&connection, &mut report);

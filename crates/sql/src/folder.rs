@@ -11,7 +11,9 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::database::Statements;
+use crate::driver::Driver;
 use crate::schema::{self, Migration};
+use crate::shape;
 
 /// The database's file in the data folder.
 pub const DATABASE_FILE: &str = "patchbay.db";
@@ -65,6 +67,16 @@ pub enum OpenError {
     /// The file is of another program, or from before its first migration.
     #[error("{0} holds no Patchbay database, or one of an older version that the server migrates when it starts")]
     OtherSchema(PathBuf),
+    /// It says that it is Patchbay's, but something in it is missing, foreign or different.
+    #[error(
+        "{path} is no whole Patchbay database: {difference}; `patchbay restore FILE --replace` puts a backup in its place"
+    )]
+    NotWhole {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong first.
+        difference: String,
+    },
     /// SQLite cannot use the file.
     #[error(
         "the database {path} cannot be used: {error}; `patchbay check` tells whether it is damaged, and `patchbay \
@@ -222,6 +234,8 @@ pub(crate) fn open_writer(data: &Path) -> Result<Connection, OpenError> {
         error,
     };
     let connection = open(&path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(wrong)?;
+    // Before anything is added to a file that may be another program's.
+    require_whole(data, &Driver(&connection))?;
     match schema::migrate(&connection).map_err(wrong)? {
         Migration::Done { .. } => {
             // The write-ahead log was made by now. SQLite syncs its name too, but does not mind if that fails.
@@ -286,6 +300,20 @@ pub(crate) fn require_current(data: &Path, statements: &dyn Statements) -> Resul
         }),
         Ok(schema::VERSION) => Ok(()),
         Ok(_) => Err(OpenError::OtherSchema(path)),
+        Err(error) => Err(OpenError::Database { path, error }),
+    }
+}
+
+/// Refuses a database that does not consist of what its version of the schema has. One of a newer version passes.
+pub(crate) fn require_whole(data: &Path, statements: &dyn Statements) -> Result<(), OpenError> {
+    let path = data.join(DATABASE_FILE);
+    let difference = schema::version(statements).and_then(|version| match version {
+        newer if newer > schema::VERSION => Ok(None),
+        known => shape::difference(statements, known),
+    });
+    match difference {
+        Ok(None) => Ok(()),
+        Ok(Some(difference)) => Err(OpenError::NotWhole { path, difference }),
         Err(error) => Err(OpenError::Database { path, error }),
     }
 }

@@ -27,6 +27,8 @@ mod portable;
 #[cfg(feature = "native")]
 mod readers;
 #[cfg(feature = "native")]
+mod shape;
+#[cfg(feature = "native")]
 mod writer;
 
 #[cfg(feature = "native")]

@@ -65,6 +65,13 @@ pub fn migrate(database: &impl Database) -> Result<Migration, StoreError> {
     migrate_by(database, STEPS)
 }
 
+/// Brings a database to an older version of the schema, or to none where there is no such version.
+#[cfg(feature = "native")]
+pub(crate) fn migrate_to(database: &impl Database, version: i64) -> Result<Migration, StoreError> {
+    let steps = usize::try_from(version).ok().and_then(|count| STEPS.get(..count));
+    migrate_by(database, steps.unwrap_or_default())
+}
+
 pub(crate) fn migrate_by(
     database: &impl Database,
     steps: &'static [&'static [&'static str]],

@@ -15,7 +15,7 @@ use patchbay_core::model::{
 use patchbay_core::portable::{Contents, Entry, Reader};
 use patchbay_core::seal::KeyRing;
 use patchbay_core::store::{Attach, ListQuery, Lookup, Store as _};
-use patchbay_sql::{DATABASE_FILE, NativeStore, Options, backup, check, export};
+use patchbay_sql::{DATABASE_FILE, NativeStore, Options, backup, check, export, restore};
 use tempfile::TempDir;
 
 const K1: &str = "k1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
@@ -170,6 +170,94 @@ async fn check_finds_each_seeded_damage_and_writes_nothing() {
         "{:?}",
         report.problems
     );
+}
+
+#[tokio::test]
+async fn a_file_that_lacks_a_table_or_has_something_more_is_not_restored_not_served_and_found_by_check() {
+    let ring = KeyRing::parse(K1).unwrap();
+    for (change, says) in [
+        ("DROP TABLE counter", "the table `counter` is missing"),
+        (
+            "CREATE TRIGGER spy AFTER INSERT ON connection BEGIN DELETE FROM member; END",
+            "the trigger `spy` is none of Patchbay's",
+        ),
+        ("CREATE VIEW v AS SELECT 1", "the view `v` is none of Patchbay's"),
+        (
+            "ALTER TABLE member ADD more TEXT",
+            "the table `member` is not as Patchbay makes it",
+        ),
+        (
+            "DROP INDEX connection_by_key; CREATE INDEX connection_by_key ON connection (type)",
+            "the index `connection_by_key` is not as Patchbay makes it",
+        ),
+    ] {
+        let (folder, fresh) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+        let store = open(folder.path());
+        create(&store, &ring, 1).await;
+        drop(store);
+        let file = folder.path().join(DATABASE_FILE);
+        rusqlite::Connection::open(&file)
+            .unwrap()
+            .execute_batch(change)
+            .unwrap();
+
+        let error = check(folder.path(), &ring).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+        let error = NativeStore::open(folder.path(), Options::default())
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(error.contains(says), "{error}");
+        let error = restore(fresh.path(), &file, false, Timestamp::from_micros(1))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(says), "{error}");
+        assert!(!fresh.path().join(DATABASE_FILE).exists());
+    }
+
+    // Only says that it is one.
+    let (folder, fresh) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let file = folder.path().join(DATABASE_FILE);
+    let claims = "CREATE TABLE meta (key TEXT NOT NULL PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+        INSERT INTO meta VALUES ('schema', 1)";
+    rusqlite::Connection::open(&file)
+        .unwrap()
+        .execute_batch(claims)
+        .unwrap();
+    let error = restore(fresh.path(), &file, false, Timestamp::from_micros(1))
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("is missing; use another backup"), "{error}");
+    assert!(NativeStore::open(folder.path(), Options::default()).is_err());
+}
+
+#[tokio::test]
+async fn the_server_adds_nothing_to_another_programs_database_and_statistics_do_no_harm() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join(DATABASE_FILE);
+    let objects = |connection: &rusqlite::Connection| -> i64 {
+        connection
+            .query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))
+            .unwrap()
+    };
+    let connection = rusqlite::Connection::open(&file).unwrap();
+    connection.execute_batch("CREATE TABLE theirs (a)").unwrap();
+    let error = NativeStore::open(folder.path(), Options::default())
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(error.contains("the table `theirs` is none of Patchbay's"), "{error}");
+    assert_eq!(objects(&connection), 1);
+
+    let folder = TempDir::new().unwrap();
+    drop(open(folder.path()));
+    let connection = rusqlite::Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
+    let before = objects(&connection);
+    connection.execute_batch("ANALYZE").unwrap();
+    assert!(objects(&connection) > before);
+    drop(connection);
+    drop(open(folder.path()));
+    assert!(check(folder.path(), &KeyRing::parse(K1).unwrap()).unwrap().is_clean());
 }
 
 #[tokio::test]
