@@ -135,6 +135,14 @@ fn export(data: &Path, output: Option<&Path>, in_the_clear: bool) -> anyhow::Res
         _ => Path::new("."),
     };
     let wrong = || format!("the export cannot be written to {}", output.display());
+    // A folder without a database is told of below, in better words.
+    if data.is_dir() {
+        ensure!(
+            !patchbay_sql::is_inside(data, output).with_context(wrong)?,
+            "{} is in the data folder; choose another folder",
+            output.display()
+        );
+    }
     ensure!(
         !output.try_exists().with_context(wrong)?,
         "{} exists; choose another name, or move it away",

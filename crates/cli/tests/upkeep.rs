@@ -300,3 +300,20 @@ fn an_import_that_is_refused_names_the_line_and_changes_nothing() {
     done(upkeep(&target, &["import", text(&file)]));
     assert!(done(upkeep(&target, &["check"])).contains("10 connections, 20 attachments, 6 workspaces, 2 members."));
 }
+
+#[test]
+fn neither_backup_nor_export_writes_into_the_data_folder() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    fill(&data);
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink(&data, &link).unwrap();
+    for place in [&data, &link, &link.join("../data")] {
+        let file = place.join("keys.old");
+        for arguments in [&["backup", text(&file)][..], &["export", "--output", text(&file)]] {
+            let error = refused(upkeep(&data, arguments));
+            assert!(error.contains("is in the data folder"), "{arguments:?}: {error}");
+        }
+    }
+    assert!(!data.join("keys.old").exists());
+}

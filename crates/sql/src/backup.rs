@@ -24,6 +24,9 @@ pub enum BackupError {
     /// The file is there already.
     #[error("{0} exists; choose another name, or move it away")]
     Exists(PathBuf),
+    /// The file would stand beside what it is a copy of.
+    #[error("{0} is in the data folder; choose another folder, on another disk if there is one")]
+    Inside(PathBuf),
     /// The file cannot be written.
     #[error("the backup {file} cannot be written: {error}; see that its folder is there and its disk has room")]
     Io {
@@ -48,10 +51,13 @@ pub fn backup(data: &Path, file: &Path) -> Result<u64, BackupError> {
         error,
     };
     let connection = folder::open_beside(data)?;
+    if folder::is_inside(data, file).map_err(wrong)? {
+        return Err(BackupError::Inside(file.to_owned()));
+    }
     if file.try_exists().map_err(wrong)? {
         return Err(BackupError::Exists(file.to_owned()));
     }
-    let beside = folder_of(file);
+    let beside = folder::folder_of(file);
     let copy = NamedTempFile::new_in(beside).map_err(wrong)?;
     let path = copy.path().to_str();
     let path = path.ok_or_else(|| wrong(io::Error::other("its name is not UTF-8")))?;
@@ -69,13 +75,6 @@ pub fn backup(data: &Path, file: &Path) -> Result<u64, BackupError> {
     })?;
     folder::sync(beside).map_err(wrong)?;
     Ok(bytes)
-}
-
-fn folder_of(file: &Path) -> &Path {
-    match file.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    }
 }
 
 /// Why nothing was restored, in a sentence that says what to do.

@@ -96,10 +96,7 @@ pub enum OpenError {
 /// # Errors
 /// Where one of them cannot be made or synced.
 pub fn make(folder: &Path) -> io::Result<()> {
-    let parent = match folder.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
+    let parent = folder_of(folder);
     if !folder.is_dir() {
         make(parent)?;
         match fs::DirBuilder::new().mode(0o700).create(folder) {
@@ -148,6 +145,23 @@ pub(crate) fn wal(data: &Path) -> PathBuf {
 /// Where the folder cannot be read; one that does not exist holds none.
 pub fn has_database(data: &Path) -> io::Result<bool> {
     Ok(data.join(DATABASE_FILE).try_exists()? || incoming(data)?.is_some())
+}
+
+/// Whether a file to be written would stand in the data folder. Names there have a meaning, and a copy that stands
+/// beside its original is lost with it.
+///
+/// # Errors
+/// Where one of the two folders cannot be found.
+pub fn is_inside(data: &Path, file: &Path) -> io::Result<bool> {
+    Ok(fs::canonicalize(folder_of(file))? == fs::canonicalize(data)?)
+}
+
+/// The folder that a file is in.
+pub(crate) fn folder_of(file: &Path) -> &Path {
+    match file.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
 }
 
 /// Syncs a folder, so that what was made, renamed or removed in it stays so.

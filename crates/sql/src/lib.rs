@@ -36,7 +36,7 @@ pub use backup::{BackupError, RestoreError, backup, restore};
 #[cfg(feature = "native")]
 pub use check::{Report, check};
 #[cfg(feature = "native")]
-pub use folder::{DATABASE_FILE, OpenError, has_database, make as make_folder};
+pub use folder::{DATABASE_FILE, OpenError, has_database, is_inside, make as make_folder};
 #[cfg(feature = "native")]
 pub use native::{NativeStore, OnCommit, Options};
 #[cfg(feature = "native")]

@@ -278,7 +278,8 @@ async fn a_restore_cut_short_anywhere_is_completed_at_the_next_start_and_the_old
     let source = TempDir::new().unwrap();
     let store = open(source.path());
     create(&store, &ring, 1).await;
-    let file = source.path().join("backup");
+    let elsewhere = TempDir::new().unwrap();
+    let file = elsewhere.path().join("backup");
     backup(source.path(), &file).unwrap();
     create(&store, &ring, 2).await;
     let wal = format!("{DATABASE_FILE}-wal");
