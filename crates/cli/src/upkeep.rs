@@ -115,10 +115,18 @@ fn check(data: &Path) -> anyhow::Result<()> {
     if report.more > 0 {
         say(format_args!("and {} more.", report.more));
     }
-    ensure!(
-        report.is_clean(),
-        "there are problems; `patchbay restore FILE --replace` puts a backup in place of the database"
-    );
+    if report.missing_keys > 0 {
+        say(format_args!(
+            "Keys are missing, which no backup holds: put them back into PATCHBAY_KEYS, or into {} where it is not set.",
+            data.join(keys::FILE).display()
+        ));
+    }
+    if report.damages() > 0 {
+        say(format_args!(
+            "`patchbay restore FILE --replace` puts a backup in place of what is damaged."
+        ));
+    }
+    ensure!(report.is_clean(), "there are problems");
     say(format_args!("Nothing is wrong."));
     Ok(())
 }

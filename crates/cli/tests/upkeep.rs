@@ -317,3 +317,27 @@ fn neither_backup_nor_export_writes_into_the_data_folder() {
     }
     assert!(!data.join("keys.old").exists());
 }
+
+#[test]
+fn check_advises_a_backup_against_damage_and_the_key_where_a_key_is_missing() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    fill(&data);
+    let check = |keys: Option<&str>| {
+        let mut check = upkeep(&data, &["check"]);
+        if let Some(keys) = keys {
+            check.env("PATCHBAY_KEYS", keys);
+        }
+        let output = check.output().unwrap();
+        assert!(!output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let said = check(Some("k2:BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB"));
+    assert!(said.contains("PATCHBAY_KEYS") && !said.contains("restore"), "{said}");
+    // Another key under the same id opens nothing: to the ring that is damage.
+    let said = check(Some("k1:BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB"));
+    assert!(
+        said.contains("restore FILE --replace") && !said.contains("PATCHBAY_KEYS"),
+        "{said}"
+    );
+}

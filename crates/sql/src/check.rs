@@ -6,7 +6,7 @@ use std::path::Path;
 use patchbay_core::limits;
 use patchbay_core::model::{AttachmentId, ConnectionId, Subject, Tenant};
 use patchbay_core::portable;
-use patchbay_core::seal::KeyRing;
+use patchbay_core::seal::{KeyRing, OpenError as SealedError};
 use patchbay_core::store::StoreError;
 use rusqlite::Connection;
 
@@ -34,12 +34,20 @@ pub struct Report {
     pub problems: Vec<String>,
     /// Problems beyond those.
     pub more: u64,
+    /// How many of all problems are that a key is not in the ring. A backup helps against the others alone.
+    pub missing_keys: u64,
 }
 
 impl Report {
     /// Whether nothing is wrong.
     pub fn is_clean(&self) -> bool {
         self.problems.is_empty()
+    }
+
+    /// How many problems are not that a key is missing.
+    pub fn damages(&self) -> u64 {
+        let named = u64::try_from(self.problems.len()).unwrap_or(u64::MAX);
+        named.saturating_add(self.more).saturating_sub(self.missing_keys)
     }
 
     fn problem(&mut self, problem: String) {
@@ -205,9 +213,13 @@ fn connections(statements: &dyn Statements, ring: &KeyRing, report: &mut Report)
             ));
         }
         let read = || Ok((tenant(row, 7)?, record(row, subject(text(row, 3)?)?)?));
-        if let Some((tenant, record)) = report.note(&what, read())
-            && let Err(error) = ring.open(&tenant, &record)
-        {
+        let Some((tenant, record)) = report.note(&what, read()) else {
+            return Ok(());
+        };
+        if let Err(error) = ring.open(&tenant, &record) {
+            if matches!(error, SealedError::MissingKey(_)) {
+                report.missing_keys = report.missing_keys.saturating_add(1);
+            }
             report.problem(format!("{what}: {error}"));
         }
         Ok(())

@@ -164,7 +164,10 @@ async fn check_finds_each_seeded_damage_and_writes_nothing() {
     let store = open(folder.path());
     create(&store, &first_key, 1).await;
     let report = check(folder.path(), &KeyRing::parse(K2).unwrap()).unwrap();
-    assert_eq!(report.problems.len(), 1);
+    assert_eq!(
+        (report.problems.len(), report.missing_keys, report.damages()),
+        (1, 1, 0)
+    );
     assert!(
         report.problems[0].contains("the key `k1` is not in the key ring"),
         "{:?}",
@@ -270,6 +273,7 @@ async fn a_report_names_some_problems_and_counts_the_rest() {
     }
     let report = check(folder.path(), &KeyRing::parse(K2).unwrap()).unwrap();
     assert_eq!((report.problems.len(), report.more), (100, 20));
+    assert_eq!((report.missing_keys, report.damages()), (120, 0));
 }
 
 #[tokio::test]
