@@ -293,6 +293,7 @@ fn an_import_that_is_refused_names_the_line_and_changes_nothing() {
         fs::write(&file, &lines).unwrap();
         let error = refused(upkeep(&target, &["import", text(&file)]));
         assert!(error.contains(says), "{says}: {error}");
+        assert!(!error.contains(".;"), "{error}");
         assert!(!error.contains("secret"), "{error}");
         assert_eq!(done(upkeep(&target, &["export"])), before, "{says}");
     }

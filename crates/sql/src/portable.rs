@@ -29,7 +29,7 @@ pub enum ExportError {
     Open(#[from] OpenError),
     /// What is stored cannot be read.
     #[error("the export is not complete: {0}; run `patchbay check`")]
-    Store(#[from] StoreError),
+    Store(StoreError),
     /// A connection's details do not open.
     #[error("the export is not complete: connection {id}: {error}")]
     Sealed {
@@ -40,7 +40,20 @@ pub enum ExportError {
     },
     /// The lines cannot be written.
     #[error("the export is not complete: {0}")]
-    Write(#[from] io::Error),
+    Write(io::Error),
+}
+
+// Not #[from]: what a message says already is not given as its source too, or it would be printed twice.
+impl From<StoreError> for ExportError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<io::Error> for ExportError {
+    fn from(error: io::Error) -> Self {
+        Self::Write(error)
+    }
 }
 
 /// Writes the state of this moment as lines, beside a server that may be running, with no more than a line in memory.
@@ -183,10 +196,22 @@ pub enum ImportError {
     },
     /// The database cannot be written.
     #[error("nothing was imported: {0}")]
-    Store(#[from] StoreError),
+    Store(StoreError),
     /// The lines cannot be read.
     #[error("the export cannot be read: {0}; nothing was imported")]
-    Read(#[from] io::Error),
+    Read(io::Error),
+}
+
+impl From<StoreError> for ImportError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<io::Error> for ImportError {
+    fn from(error: io::Error) -> Self {
+        Self::Read(error)
+    }
 }
 
 /// Adds everything that the lines hold, with their ids, to a folder that no server uses, all or nothing. What is sealed

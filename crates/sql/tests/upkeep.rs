@@ -2,10 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
-use std::fs;
+use std::error::Error as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::{fs, io};
 
 use patchbay_core::api::Host;
 use patchbay_core::model::{
@@ -14,8 +15,10 @@ use patchbay_core::model::{
 };
 use patchbay_core::portable::{Contents, Entry, Reader};
 use patchbay_core::seal::KeyRing;
-use patchbay_core::store::{Attach, ListQuery, Lookup, Store as _};
-use patchbay_sql::{DATABASE_FILE, NativeStore, Options, backup, check, export, restore};
+use patchbay_core::store::{Attach, ListQuery, Lookup, Store as _, StoreError};
+use patchbay_sql::{
+    DATABASE_FILE, ExportError, ImportError, NativeStore, Options, backup, check, export, import, restore,
+};
 use tempfile::TempDir;
 
 const K1: &str = "k1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
@@ -323,6 +326,44 @@ async fn an_export_of_damaged_details_in_the_clear_names_the_connection_and_has_
     let error = export(folder.path(), Some(&KeyRing::parse(K2).unwrap()), &mut lines).unwrap_err();
     assert!(error.to_string().contains("connection 01010101-"), "{error}");
     assert!(!String::from_utf8(lines).unwrap().contains("\"end\""));
+}
+
+/// Takes and gives nothing.
+struct Broken;
+
+impl io::Write for Broken {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl io::Read for Broken {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+#[test]
+fn an_error_that_says_its_cause_does_not_have_it_said_again_by_whoever_prints_the_chain() {
+    let folder = TempDir::new().unwrap();
+    drop(open(folder.path()));
+    let error = export(folder.path(), None, &mut Broken).unwrap_err();
+    assert!(
+        error.to_string().contains("broken pipe") && error.source().is_none(),
+        "{error}"
+    );
+    let ring = KeyRing::parse(K1).unwrap();
+    let error = import(folder.path(), &ring, &FixedHost, io::BufReader::new(Broken)).unwrap_err();
+    assert!(
+        error.to_string().contains("broken pipe") && error.source().is_none(),
+        "{error}"
+    );
+    let busy = || StoreError::Unavailable("full".into());
+    assert!(ExportError::from(busy()).source().is_none() && ImportError::from(busy()).source().is_none());
 }
 
 /// Bytes that the log may have at any moment: its bound of 16 MiB, and one commit more.

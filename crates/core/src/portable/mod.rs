@@ -38,7 +38,8 @@ impl Refusal {
 
 impl From<Problem> for Refusal {
     fn from(problem: Problem) -> Self {
-        Self(problem.msg.into_owned())
+        // A problem is a whole sentence.
+        Self(problem.msg.trim_end_matches('.').to_owned())
     }
 }
 
@@ -320,6 +321,19 @@ mod tests {
         let mut deep = "[".repeat(63) + &"]".repeat(63);
         deep = format!("\"{{\\\"a\\\":{deep}}}\"");
         assert!(refusal(&good.replacen(whole, &deep, 1)).contains("too deep"));
+    }
+
+    #[test]
+    fn a_refusal_ends_without_a_full_stop_since_its_sentence_goes_on() {
+        let good = String::from_utf8(Entry::Connection(connection("{}")).to_line().to_vec()).unwrap();
+        for (from, to) in [
+            ("\"name\":\"", "\"name\":\" "),
+            ("\"owner\":\"ann\"", "\"owner\":null"),
+            ("\"kind\"", "\"more\":1,\"kind\""),
+        ] {
+            let error = refusal(&good.replacen(from, to, 1));
+            assert!(!error.ends_with('.'), "{error}");
+        }
     }
 
     #[test]
