@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use patchbay_core::limits;
-use patchbay_core::model::{AttachmentId, ConnectionId, Subject, Tenant};
+use patchbay_core::model::{AttachmentId, ConnectionId, Subject, Tenant, Timestamp};
 use patchbay_core::portable;
 use patchbay_core::seal::{KeyRing, OpenError as SealedError};
 use patchbay_core::store::StoreError;
@@ -131,6 +131,12 @@ fn tenant(row: &dyn Row, column: usize) -> Result<Tenant, StoreError> {
     Tenant::new(text(row, column)?).map_err(|_| crate::facts::damaged("tenant"))
 }
 
+fn created_at(what: &str, created_at: Timestamp, report: &mut Report) {
+    if !portable::moment_fits(created_at) {
+        report.problem(format!("{what}: it was not made from 1970 to 9999"));
+    }
+}
+
 fn workspaces(statements: &dyn Statements, report: &mut Report) -> Result<(), StoreError> {
     walk(statements, sql::EVERY_WORKSPACE, &[], |row| {
         report.workspaces += 1;
@@ -141,6 +147,7 @@ fn workspaces(statements: &dyn Statements, report: &mut Report) -> Result<(), St
             return Ok(());
         };
         let what = format!("workspace {id} of tenant {tenant}");
+        created_at(&what, workspace.created_at, report);
         if !portable::name_fits(&workspace) {
             report.problem(format!("{what}: its name is kept for another id"));
         }
@@ -216,6 +223,7 @@ fn connections(statements: &dyn Statements, ring: &KeyRing, report: &mut Report)
         let Some((tenant, record)) = report.note(&what, read()) else {
             return Ok(());
         };
+        created_at(&what, record.created_at, report);
         if let Err(error) = ring.open(&tenant, &record) {
             if matches!(error, SealedError::MissingKey(_)) {
                 report.missing_keys = report.missing_keys.saturating_add(1);

@@ -102,7 +102,7 @@ async fn the_last_clone_leaves_no_log_behind_and_the_folder_free() {
 async fn check_finds_each_seeded_damage_and_writes_nothing() {
     let ring = KeyRing::parse(&format!("{K1},{K2}")).unwrap();
     let first_key = KeyRing::parse(K1).unwrap();
-    let seeds: [(&str, &str); 10] = [
+    let seeds: [(&str, &str); 12] = [
         (
             "UPDATE connection SET sealed = CAST(substr(sealed, 1, length(sealed) - 1) || 'Z' AS BLOB) WHERE name = 'c1'",
             "connection 01010101-0101-4101-8101-010101010101: the sealed details do not belong to this record",
@@ -134,6 +134,14 @@ async fn check_finds_each_seeded_damage_and_writes_nothing() {
         ("UPDATE workspace SET name = 'team'", "counter has not come to its id"),
         ("INSERT INTO member VALUES ('t', 1, 'Ann@x', 7, 1)", "not in lower case"),
         ("INSERT INTO counter VALUES ('t', 0)", "a counter of workspaces"),
+        (
+            "UPDATE workspace SET created_at = -1",
+            "workspace 7 of tenant t: it was not made from 1970 to 9999",
+        ),
+        (
+            "UPDATE connection SET created_at = 253402300800000000 WHERE name = 'c1'",
+            "connection 01010101-0101-4101-8101-010101010101: it was not made from 1970 to 9999",
+        ),
     ];
     for (damage, says) in seeds {
         let folder = TempDir::new().unwrap();

@@ -12,7 +12,10 @@ pub use read::Reader;
 pub use write::first_line;
 
 use crate::api::Host;
-use crate::model::{AttachmentId, Details, Person, Record, Role, Sealed, Subject, Tenant, Workspace, WorkspaceId};
+use crate::limits;
+use crate::model::{
+    AttachmentId, Details, Person, Record, Role, Sealed, Subject, Tenant, Timestamp, Workspace, WorkspaceId,
+};
 use crate::problem::Problem;
 use crate::seal::{Draft, KeyRing};
 
@@ -158,6 +161,11 @@ pub fn name_fits(workspace: &Workspace) -> bool {
     kept_for.is_none_or(|digits| digits == workspace.id.to_string())
 }
 
+/// Whether something may have been made then.
+pub fn moment_fits(created_at: Timestamp) -> bool {
+    limits::CREATED_AT_MICROS.contains(&created_at.as_micros())
+}
+
 /// Whether an e-mail address is in the form that it is matched by.
 pub fn is_lower_case(email: &Subject) -> bool {
     !email.as_str().bytes().any(|byte| byte.is_ascii_uppercase())
@@ -167,7 +175,7 @@ pub fn is_lower_case(email: &Subject) -> bool {
 mod tests {
     use super::*;
     use crate::api::tests::FixedHost;
-    use crate::model::{ConnectionId, ConnectionType, Name, Timestamp};
+    use crate::model::{ConnectionId, ConnectionType, Name};
 
     const RING: &str = "k1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
@@ -224,7 +232,7 @@ mod tests {
                 id: WorkspaceId::new(3).unwrap(),
                 name: Name::new("team").unwrap(),
                 created_by: Subject::new("ann").unwrap(),
-                created_at: Timestamp::from_micros(-1),
+                created_at: Timestamp::from_micros(1),
             },
             members: vec![
                 (Person::Subject(Subject::new("ann").unwrap()), Role::Owner),
@@ -321,6 +329,31 @@ mod tests {
         let mut deep = "[".repeat(63) + &"]".repeat(63);
         deep = format!("\"{{\\\"a\\\":{deep}}}\"");
         assert!(refusal(&good.replacen(whole, &deep, 1)).contains("too deep"));
+    }
+
+    #[test]
+    fn created_at_is_from_1970_to_9999() {
+        let good = String::from_utf8(Entry::Connection(connection("{}")).to_line().to_vec()).unwrap();
+        for (micros, fits) in [
+            ("0", true),
+            ("253402300799999999", true),
+            ("-1", false),
+            ("253402300800000000", false),
+        ] {
+            let connection = good.replacen("1684255385170914", micros, 1);
+            let workspace = format!(
+                "{{\"kind\":\"workspace\",\"tenant\":\"t\",\"id\":7,\"name\":\"team\",\"created_by\":\"a\",\
+                 \"created_at\":{micros},\"members\":[]}}"
+            );
+            for line in [connection, workspace] {
+                match reader().line(line.as_bytes()) {
+                    Ok(_) => assert!(fits, "{micros}"),
+                    Err(error) => assert!(!fits && error.to_string().starts_with("`created_at`"), "{error}"),
+                }
+            }
+        }
+        let last = Timestamp::from_micros(*limits::CREATED_AT_MICROS.end());
+        assert_eq!(last.to_string(), "9999-12-31T23:59:59.999999Z");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::{
     ConnectionEntry, Contents, Counter, Entry, FORMAT, Refusal, Totals, VERSION, WorkspaceEntry, is_lower_case,
-    name_fits,
+    moment_fits, name_fits,
 };
 use crate::limits;
 use crate::model::{
@@ -149,7 +149,7 @@ fn read_workspace(line: &[u8]) -> Result<WorkspaceEntry, Refusal> {
         id: fields.required_workspace_id("id")?,
         name: fields.name("name")?,
         created_by: text(&fields, "created_by", Subject::new)?,
-        created_at: Timestamp::from_micros(integer(&fields, "created_at")?),
+        created_at: read_created_at(&fields)?,
     };
     if !name_fits(&workspace) {
         return Err(Refusal::new(
@@ -207,7 +207,7 @@ fn read_connection(line: &[u8]) -> Result<ConnectionEntry, Refusal> {
         name: fields.name("name")?,
         connection_type: fields.connection_type("type")?,
         owner: text(&fields, "owner", Subject::new)?,
-        created_at: Timestamp::from_micros(integer(&fields, "created_at")?),
+        created_at: read_created_at(&fields)?,
     };
     let mut attachments = Vec::new();
     for attachment in items(&fields, "attachments", limits::WORKSPACES_PER_CONNECTION)? {
@@ -268,6 +268,17 @@ fn text<T>(fields: &Fields<'_>, field: &'static str, new: fn(&str) -> Result<T, 
 fn integer(fields: &Fields<'_>, field: &'static str) -> Result<i64, Refusal> {
     let number = fields.raw(field).and_then(|raw| raw.parse().ok());
     number.ok_or_else(|| Refusal(format!("`{field}` must be an integer")))
+}
+
+fn read_created_at(fields: &Fields<'_>) -> Result<Timestamp, Refusal> {
+    let created_at = Timestamp::from_micros(integer(fields, "created_at")?);
+    if moment_fits(created_at) {
+        Ok(created_at)
+    } else {
+        Err(Refusal::new(
+            "`created_at` must be from 1970-01-01 to 9999-12-31, in microseconds since 1970",
+        ))
+    }
 }
 
 /// An array's elements, each an object, `most` of them at most.
