@@ -86,6 +86,7 @@ pub(crate) fn first<T>(
     Ok(found)
 }
 
+#[cfg(feature = "native")]
 /// All rows of a result, as `read` takes them.
 pub(crate) fn all<T>(
     statements: &dyn Statements,
