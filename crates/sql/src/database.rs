@@ -86,8 +86,8 @@ pub(crate) fn first<T>(
     Ok(found)
 }
 
-#[cfg(feature = "native")]
 /// All rows of a result, as `read` takes them.
+#[cfg(feature = "native")]
 pub(crate) fn all<T>(
     statements: &dyn Statements,
     sql: &'static str,

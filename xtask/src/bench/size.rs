@@ -46,6 +46,8 @@ pub fn measure(pace: Pace, most: usize, binaries: &Binaries, folder: &Path) -> a
         println!("storing {count} connections");
         let data = folder.join(format!("stored-{count}"));
         lines::import(&binaries.patchbay, &data, Contents::Plain, count)?;
+        // Else the system writes a gigabyte to the disk while the loads are measured.
+        rustix::fs::sync();
         let names = (0..CHOSEN).map(|number| json!({"name": lines::name(number * (count / CHOSEN))}).to_string());
         let load = Load::choose(
             &binaries.wrk,
