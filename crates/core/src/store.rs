@@ -203,7 +203,9 @@ pub trait Store {
     /// The connection, if it exists and the caller may see it. Sees every change acknowledged before the call.
     fn get(&self, caller: &Caller, lookup: Lookup) -> impl Future<Output = Result<Option<Seen>, StoreError>>;
 
-    /// Connections that the caller may see, ordered by name in byte order. One consistent state a call.
+    /// Connections that the caller may see, ordered by name in byte order. Each row, and each row's absence, is right at
+    /// some moment of the call: what exists and may be seen throughout is neither skipped nor given twice. A store says
+    /// whether that is one moment for all rows.
     fn list(&self, caller: &Caller, query: ListQuery) -> impl Future<Output = Result<ListOutcome, StoreError>>;
 
     /// Attaches a connection to a workspace; a pair that is attached stays so, with its id.
