@@ -15,6 +15,8 @@ use crate::run::{cargo, command, output, succeed, within};
 use crate::test;
 
 const CARGO_DENY: &str = "0.20.2";
+/// The tests look for it under this version too.
+const DYNAMODB_LOCAL: &str = include_str!("../../crates/testkit/src/dynamodb_local/version");
 const WASM: &str = "wasm32-unknown-unknown";
 /// Written last into a folder of the cache: a folder without it was interrupted.
 const COMPLETE: &str = "complete";
@@ -30,6 +32,7 @@ pub fn set_up() -> anyhow::Result<()> {
     for suite in test::PYTHON {
         python(&cache, suite)?;
     }
+    dynamodb_local(&cache)?;
     wrk(&cache)?;
     valgrind(&cache)?;
     Ok(())
@@ -280,6 +283,38 @@ pub fn python(cache: &Cache, suite: &str) -> anyhow::Result<PathBuf> {
                         .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
                         .arg("--requirement")
                         .arg(&requirements),
+                )
+            })
+        },
+    )
+}
+
+/// DynamoDB Local, which the tests start by themselves. Gives the folder with its jars.
+///
+/// # Errors
+/// Where there is no JDK, no Maven, or nothing to be had by them.
+pub fn dynamodb_local(cache: &Cache) -> anyhow::Result<PathBuf> {
+    let key = format!("dynamodb-local-{DYNAMODB_LOCAL}");
+    cache.ensure(
+        &format!("DynamoDB Local {DYNAMODB_LOCAL}"),
+        || cache.find(&key),
+        || {
+            if on_path("javac").is_none() || on_path("mvn").is_none() {
+                apt(&["default-jdk-headless", "maven"])?;
+            }
+            cache.fill(&key, |folder| {
+                succeed(
+                    command("mvn")
+                        .args([
+                            "--quiet",
+                            "--batch-mode",
+                            "--file",
+                            "crates/testkit/src/dynamodb_local/pom.xml",
+                        ])
+                        .arg("org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies")
+                        .arg("-DincludeScope=runtime")
+                        .arg(format!("-Ddynamodb-local={DYNAMODB_LOCAL}"))
+                        .arg(format!("-DoutputDirectory={}", folder.display())),
                 )
             })
         },

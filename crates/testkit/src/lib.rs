@@ -4,9 +4,10 @@
 //! [`Target`] to them: the core in this process over any store ([`InProcess`]), or a home behind an [`Address`].
 //! [`MemoryStore`] is the reference model, and [`model`] holds stores and targets against it. [`races`] sets many clients
 //! on a target at once and checks what they were told. [`faults`] breaks a target on purpose, to show that the cases
-//! notice.
+//! notice. [`DynamoDbLocal`] is what a store on DynamoDB is tested over.
 
 mod cases;
+mod dynamodb_local;
 pub mod faults;
 mod memory;
 pub mod model;
@@ -17,6 +18,7 @@ mod url;
 mod world;
 
 pub use cases::cases;
+pub use dynamodb_local::DynamoDbLocal;
 pub use memory::MemoryStore;
 pub use runner::{Case, Report, Setting, run};
 pub use target::{InProcess, SystemHost, Target};
