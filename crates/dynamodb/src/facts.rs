@@ -1,0 +1,128 @@
+//! A connection's two items: the record by its name, and what decisions rest on by its id. Both carry the attachments
+//! and change together.
+
+use std::collections::BTreeMap;
+
+use patchbay_core::access;
+use patchbay_core::model::{
+    Attached, AttachmentId, Caller, ConnectionId, ConnectionType, KeyId, Name, Record, Sealed, Subject, Timestamp,
+    WorkspaceId,
+};
+use patchbay_core::store::{Seen, StoreError};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use crate::item::{Item, PK, REVISION, Reader, SK, binary, damaged, item, number, text, workspace_of};
+use crate::key::Keys;
+use crate::roles::Roles;
+
+const ID: &str = "id";
+const NAME: &str = "name";
+const OWNER: &str = "owner";
+const TYPE: &str = "type";
+const CREATED_AT: &str = "created_at";
+const KEY_ID: &str = "key_id";
+const SEALED: &str = "sealed";
+/// A map from a workspace's id to the attachment's id and the workspace's name, which never changes.
+pub(crate) const ATTACHMENTS: &str = "attachments";
+
+/// What decisions rest on: all attributes of a record, of roles and of workspaces that are read with it, but for the
+/// sealed bytes, which are large.
+pub(crate) const WITHOUT_SEALED: [&str; 9] = [PK, SK, "v", REVISION, ID, NAME, OWNER, ATTACHMENTS, crate::roles::ROLES];
+
+/// What decisions about a connection rest on.
+pub(crate) struct Facts {
+    pub(crate) revision: u64,
+    pub(crate) id: ConnectionId,
+    pub(crate) name: Name,
+    pub(crate) owner: Subject,
+    pub(crate) attachments: BTreeMap<WorkspaceId, AttachmentId>,
+    pub(crate) attached: Vec<Attached>,
+}
+
+impl Facts {
+    /// Out of either item.
+    pub(crate) fn read(item: &Item) -> Result<Self, StoreError> {
+        let reader = Reader::new(item)?;
+        let (keys, map) = reader.map(ATTACHMENTS)?;
+        let (mut attachments, mut attached) = (BTreeMap::new(), Vec::new());
+        for key in keys {
+            let workspace = workspace_of(key)?;
+            let (_, attachment) = map.map(key)?;
+            attachments.insert(workspace, AttachmentId::from_bytes(attachment.uuid(ID)?));
+            let name = attachment.name(NAME)?;
+            attached.push(Attached { workspace, name });
+        }
+        Ok(Self {
+            revision: reader.number(REVISION)?,
+            id: ConnectionId::from_bytes(reader.uuid(ID)?),
+            name: reader.name(NAME)?,
+            owner: reader.subject(OWNER)?,
+            attachments,
+            attached,
+        })
+    }
+}
+
+/// The id of the connection whose item this is.
+pub(crate) fn id_of(item: &Item) -> Result<ConnectionId, StoreError> {
+    Ok(ConnectionId::from_bytes(Reader::new(item)?.uuid(ID)?))
+}
+
+/// The record, if the caller may see it.
+pub(crate) fn seen(item: &Item, caller: &Caller, roles: &Roles) -> Result<Option<Seen>, StoreError> {
+    let Facts {
+        id,
+        name,
+        owner,
+        attached,
+        ..
+    } = Facts::read(item)?;
+    if !access::sees_connection(caller, &owner, &attached, roles) {
+        return Ok(None);
+    }
+    let workspace_names = access::visible_names(caller, &owner, &attached, roles);
+    let reader = Reader::new(item)?;
+    let record = Record {
+        id,
+        name,
+        connection_type: ConnectionType::new(reader.text(TYPE)?).map_err(|_| damaged(TYPE))?,
+        owner,
+        created_at: Timestamp::from_micros(reader.number(CREATED_AT)?),
+        sealed: Sealed {
+            key_id: KeyId::new(reader.text(KEY_ID)?).map_err(|_| damaged(KEY_ID))?,
+            bytes: reader.binary(SEALED)?.to_vec(),
+        },
+    };
+    Ok(Some(Seen {
+        record,
+        workspace_names,
+    }))
+}
+
+/// A new connection's two items: its record and its facts.
+pub(crate) fn items(keys: Keys<'_>, record: Record) -> (Item, Item) {
+    let shared = [
+        (REVISION, number(0)),
+        (ID, binary(*record.id.as_bytes())),
+        (NAME, text(record.name.as_str())),
+        (OWNER, text(record.owner.as_str())),
+        (ATTACHMENTS, AttributeValue::M(Item::new())),
+    ];
+    let facts = item(&keys.facts(record.id), shared.clone());
+    let mut whole = item(&keys.record(&record.name), shared);
+    let rest = [
+        (TYPE, text(record.connection_type.as_str())),
+        (CREATED_AT, number(record.created_at.as_micros())),
+        (KEY_ID, text(record.sealed.key_id.as_str())),
+        (SEALED, binary(record.sealed.bytes)),
+    ];
+    whole.extend(rest.map(|(name, value)| (name.to_owned(), value)));
+    (whole, facts)
+}
+
+/// An attachment to the workspace of this name, as the map has it.
+pub(crate) fn attachment(id: AttachmentId, name: &Name) -> AttributeValue {
+    let parts = [(ID, binary(*id.as_bytes())), (NAME, text(name.as_str()))];
+    AttributeValue::M(parts.map(|(name, value)| (name.to_owned(), value)).into())
+}

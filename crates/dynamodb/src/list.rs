@@ -1,0 +1,156 @@
+//! `list`: names out of the partitions that hold them, merged, and then their records.
+//!
+//! A list takes several reads, so it is of no one moment. Each row is as it was at some moment of the call, and each
+//! absence was right at one: a connection that exists, attached and visible, throughout the call is neither skipped nor
+//! given twice.
+
+use std::collections::VecDeque;
+
+use futures_util::stream::{self, TryStreamExt as _};
+use patchbay_core::access::{self, Roles as _};
+use patchbay_core::model::{Caller, Name, Workspaces};
+use patchbay_core::store::{ListOutcome, ListQuery, StoreError, row_bytes};
+
+use crate::facts::{self, Facts};
+use crate::item::{Reader, SK};
+use crate::key::{Key, Keys};
+use crate::roles::Roles;
+use crate::table::{BATCH, Table};
+
+/// Queries that one list has under way at a time.
+const PARALLEL: usize = 32;
+
+/// One read for the caller's roles or the workspace where there are any, one query a partition, and one read for each
+/// hundred records.
+pub(crate) async fn list(table: &Table, caller: &Caller, query: &ListQuery) -> Result<ListOutcome, StoreError> {
+    let keys = Keys(&caller.tenant);
+    let mut wanted = Roles::keys(caller);
+    wanted.extend(query.workspace.map(|workspace| keys.workspace(workspace)));
+    let mut items = table.read(wanted, None).await?;
+    let roles = Roles::take(&mut items, caller)?;
+    let partitions = match query.workspace {
+        Some(workspace) => match items.take(&keys.workspace(workspace)) {
+            None if query.workspaces == Workspaces::Open => Vec::new(),
+            Some(_) if access::sees_workspace(caller, roles.role(workspace)) => vec![keys.inside(workspace)],
+            _ => return Ok(ListOutcome::NoWorkspace),
+        },
+        None if caller.admin => vec![keys.all()],
+        None => {
+            let inside = roles.workspaces().into_iter().map(|workspace| keys.inside(workspace));
+            [keys.owned_by(&caller.subject)].into_iter().chain(inside).collect()
+        }
+    };
+    let mut names = Names::new(table, partitions, query);
+
+    let (mut rows, mut bytes) = (Vec::new(), 0_usize);
+    let most = query.limit.map_or(usize::MAX, usize::from);
+    loop {
+        let batch = names.take(BATCH.min(most - rows.len())).await?;
+        if batch.is_empty() {
+            // Either the page is full or there are no more names.
+            let more = names.first().await?.is_some();
+            return Ok(ListOutcome::Page { rows, more });
+        }
+        let wanted: Vec<Key> = batch.iter().map(|name| keys.record(name)).collect();
+        let mut items = table.read(wanted.clone(), None).await?;
+        for key in &wanted {
+            let Some(item) = items.take(key) else { continue };
+            let there = match query.workspace {
+                Some(workspace) => Facts::read(&item)?.attachments.contains_key(&workspace),
+                None => true,
+            };
+            let Some(row) = facts::seen(&item, caller, &roles)?.filter(|_| there) else {
+                continue;
+            };
+            bytes = bytes.saturating_add(row_bytes(&row));
+            if bytes > query.most_bytes && !rows.is_empty() {
+                return Ok(ListOutcome::Page { rows, more: true });
+            }
+            rows.push(row);
+        }
+    }
+}
+
+/// The names of several partitions, merged in byte order, each once.
+struct Names<'t> {
+    table: &'t Table,
+    partitions: Vec<Partition>,
+    /// One past the page tells whether more follow.
+    limit: Option<i32>,
+}
+
+struct Partition {
+    key: String,
+    /// Names that were read and not taken yet.
+    names: VecDeque<Name>,
+    /// The last that was read.
+    after: String,
+    /// Whether there may be more after it.
+    more: bool,
+}
+
+impl Partition {
+    async fn fill(&mut self, table: &Table, limit: Option<i32>) -> Result<(), StoreError> {
+        let (items, more) = table.page(&self.key, &self.after, limit).await?;
+        self.more = more;
+        for item in &items {
+            let name = Reader::new(item)?.name(SK)?;
+            name.as_str().clone_into(&mut self.after);
+            self.names.push_back(name);
+        }
+        Ok(())
+    }
+}
+
+impl<'t> Names<'t> {
+    fn new(table: &'t Table, partitions: Vec<String>, query: &ListQuery) -> Self {
+        let after = query.after.as_ref().map_or("", Name::as_str);
+        let partition = |key| Partition {
+            key,
+            names: VecDeque::new(),
+            after: after.to_owned(),
+            more: true,
+        };
+        Self {
+            table,
+            partitions: partitions.into_iter().map(partition).collect(),
+            limit: query.limit.map(|limit| i32::from(limit) + 1),
+        }
+    }
+
+    /// The next name, which stays.
+    async fn first(&mut self) -> Result<Option<&Name>, StoreError> {
+        loop {
+            let empty = |partition: &&mut Partition| partition.names.is_empty() && partition.more;
+            let (table, limit) = (self.table, self.limit);
+            let mut fills: Vec<_> = self.partitions.iter_mut().filter(empty).collect();
+            if fills.is_empty() {
+                break;
+            }
+            let fills = fills.iter_mut().map(|partition| partition.fill(table, limit));
+            stream::iter(fills.map(Ok))
+                .try_buffer_unordered(PARALLEL)
+                .try_collect::<()>()
+                .await?;
+        }
+        Ok(self
+            .partitions
+            .iter()
+            .filter_map(|partition| partition.names.front())
+            .min())
+    }
+
+    /// Takes the next names, at most so many.
+    async fn take(&mut self, most: usize) -> Result<Vec<Name>, StoreError> {
+        let mut taken = Vec::new();
+        while taken.len() < most
+            && let Some(name) = self.first().await?.cloned()
+        {
+            for partition in &mut self.partitions {
+                partition.names.pop_front_if(|first| *first == name);
+            }
+            taken.push(name);
+        }
+        Ok(taken)
+    }
+}

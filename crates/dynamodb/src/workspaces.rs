@@ -1,0 +1,267 @@
+//! The operations on workspaces and their members.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use patchbay_core::limits;
+use patchbay_core::model::{Caller, Name, Person, Role, Subject, Tenant, Timestamp, Workspace, WorkspaceId};
+use patchbay_core::store::{CreateWorkspaceOutcome, StoreError, WorkspacesOf};
+
+use crate::again::until_decided;
+use crate::item::{Item, REVISION, Reader, damaged, item, number, role_stored, text};
+use crate::key::{Key, Keys, persons, sort_of_workspace};
+use crate::roles::{Granted, Roles};
+use crate::table::{Actions, Items, Table, When, Written};
+
+const ID: &str = "id";
+const NAME: &str = "name";
+const CREATED_BY: &str = "created_by";
+const CREATED_AT: &str = "created_at";
+const LAST: &str = "last";
+/// A map from a person to their role.
+const MEMBERS: &str = "members";
+
+/// Workspaces that are read at a time to find a free id.
+const WALK: i32 = 100;
+
+/// A workspace's item as it is read.
+pub(crate) fn read(item: &Item) -> Result<Workspace, StoreError> {
+    let reader = Reader::new(item)?;
+    Ok(Workspace {
+        id: reader.workspace(ID)?,
+        name: reader.name(NAME)?,
+        created_by: reader.subject(CREATED_BY)?,
+        created_at: Timestamp::from_micros(reader.number(CREATED_AT)?),
+    })
+}
+
+/// Puts a workspace and its name where neither is there.
+fn put(table: &Table, keys: Keys<'_>, workspace: &Workspace, actions: &mut Actions) {
+    let id = number(workspace.id);
+    let whole = item(
+        &keys.workspace(workspace.id),
+        [
+            (ID, id.clone()),
+            (NAME, text(workspace.name.as_str())),
+            (CREATED_BY, text(workspace.created_by.as_str())),
+            (CREATED_AT, number(workspace.created_at.as_micros())),
+        ],
+    );
+    actions.put(table, whole, When::Absent);
+    let name = item(&keys.workspace_name(&workspace.name), [(ID, id)]);
+    actions.put(table, name, When::Absent);
+}
+
+/// Makes the workspace `workspace-<id>`, without members, which the first attach does in `open` mode.
+pub(crate) fn open(
+    table: &Table,
+    caller: &Caller,
+    id: WorkspaceId,
+    now: Timestamp,
+    actions: &mut Actions,
+) -> Result<Workspace, StoreError> {
+    let workspace = Workspace {
+        id,
+        name: Name::new(&format!("workspace-{id}")).map_err(|_| damaged("workspace id"))?,
+        created_by: caller.subject.clone(),
+        created_at: now,
+    };
+    put(table, Keys(&caller.tenant), &workspace, actions);
+    Ok(workspace)
+}
+
+/// In two reads and one transaction.
+pub(crate) async fn create(
+    table: &Table,
+    caller: &Caller,
+    name: &Name,
+    now: Timestamp,
+) -> Result<CreateWorkspaceOutcome, StoreError> {
+    until_decided(async || try_to_create(table, caller, name, now).await).await
+}
+
+async fn try_to_create(
+    table: &Table,
+    caller: &Caller,
+    name: &Name,
+    now: Timestamp,
+) -> Result<Option<CreateWorkspaceOutcome>, StoreError> {
+    let keys = Keys(&caller.tenant);
+    let persons: Vec<Key> = persons(caller).iter().map(|person| keys.roles(person)).collect();
+    let mut wanted = persons.clone();
+    wanted.extend([keys.workspace_name(name), keys.counter()]);
+    let mut items = table.read(wanted, None).await?;
+    if items.take(&keys.workspace_name(name)).is_some() {
+        return Ok(Some(CreateWorkspaceOutcome::NameTaken));
+    }
+    let granted = persons.into_iter().map(|key| Granted::take(&mut items, key));
+    let roles = Roles(granted.collect::<Result<_, _>>()?);
+    if roles.workspaces().len() >= limits::WORKSPACES_PER_PERSON {
+        return Ok(Some(CreateWorkspaceOutcome::TooMany));
+    }
+    let (last, counter) = counter(&mut items, keys)?;
+    let id = next_free(table, keys, last).await?;
+
+    let mut actions = Actions::default();
+    let revision = match counter {
+        When::Unchanged(revision) => revision.saturating_add(1),
+        _ => 0,
+    };
+    let given = [(REVISION, number(revision)), (LAST, number(id))];
+    actions.put(table, item(&keys.counter(), given), counter);
+    let workspace = Workspace {
+        id,
+        name: name.clone(),
+        created_by: caller.subject.clone(),
+        created_at: now,
+    };
+    put(table, keys, &workspace, &mut actions);
+    let owner = Person::Subject(caller.subject.clone());
+    let members = Members::take(&mut items, keys.members(id))?;
+    actions.put(table, members.with(&owner, Role::Owner), members.unchanged());
+    let mut granted = roles.0.iter();
+    if let Some(by_subject) = granted.next() {
+        actions.put(table, by_subject.with(id, Role::Owner), by_subject.unchanged());
+    }
+    // Whom the e-mail address makes a member counts as well.
+    for by_email in granted {
+        actions.check(table, &by_email.key, by_email.unchanged());
+    }
+    let written = table.write(actions).await?;
+    Ok((written == Written::All).then_some(CreateWorkspaceOutcome::Created(id)))
+}
+
+/// The last id that was given, 0 if none was, and the counter's condition.
+fn counter(items: &mut Items, keys: Keys<'_>) -> Result<(u64, When), StoreError> {
+    let Some(item) = items.take(&keys.counter()) else {
+        return Ok((0, When::Absent));
+    };
+    let reader = Reader::new(&item)?;
+    Ok((reader.number(LAST)?, When::Unchanged(reader.number(REVISION)?)))
+}
+
+/// The first id after `last` that is not taken: `open` mode may have taken any.
+async fn next_free(table: &Table, keys: Keys<'_>, last: u64) -> Result<WorkspaceId, StoreError> {
+    let mut next = last.saturating_add(1);
+    loop {
+        let after = sort_of_workspace(next.saturating_sub(1));
+        let (taken, more) = table.page(&keys.workspaces(), &after, Some(WALK)).await?;
+        let before = next;
+        for item in &taken {
+            if read(item)?.id.get() == next {
+                next = next.saturating_add(1);
+            }
+        }
+        let all_were = next - before == taken.len() as u64;
+        if !all_were || !more {
+            return WorkspaceId::new(next).map_err(|_| StoreError::Unavailable("no workspace id is left".into()));
+        }
+    }
+}
+
+/// A workspace's members, as they were read.
+struct Members {
+    key: Key,
+    /// Where the item is there.
+    revision: Option<u64>,
+    members: Item,
+}
+
+impl Members {
+    fn take(items: &mut Items, key: Key) -> Result<Self, StoreError> {
+        let Some(item) = items.take(&key) else {
+            let (revision, members) = (None, Item::new());
+            return Ok(Self { key, revision, members });
+        };
+        let reader = Reader::new(&item)?;
+        let members = item.get(MEMBERS).and_then(|members| members.as_m().ok());
+        Ok(Self {
+            key,
+            revision: Some(reader.number(REVISION)?),
+            members: members.cloned().ok_or_else(|| damaged(MEMBERS))?,
+        })
+    }
+
+    fn unchanged(&self) -> When {
+        self.revision.map_or(When::Absent, When::Unchanged)
+    }
+
+    /// The item with this role for `person`.
+    fn with(&self, person: &Person, role: Role) -> Item {
+        let mut members = self.members.clone();
+        let key = match person {
+            Person::Subject(subject) => format!("s{subject}"),
+            Person::Email(email) => format!("e{email}"),
+        };
+        members.insert(key, role_stored(role));
+        let revision = self.revision.map_or(0, |revision| revision.saturating_add(1));
+        item(
+            &self.key,
+            [(REVISION, number(revision)), (MEMBERS, AttributeValue::M(members))],
+        )
+    }
+}
+
+/// Makes somebody a member of a workspace, or gives a member another role; says whether the workspace exists. In one
+/// read and one transaction.
+pub(crate) async fn put_member(
+    table: &Table,
+    tenant: &Tenant,
+    workspace: WorkspaceId,
+    person: &Person,
+    role: Role,
+) -> Result<bool, StoreError> {
+    let keys = Keys(tenant);
+    let wanted = [keys.workspace(workspace), keys.members(workspace), keys.roles(person)];
+    until_decided(async || {
+        let mut items = table.read(wanted.to_vec(), None).await?;
+        if items.take(&keys.workspace(workspace)).is_none() {
+            return Ok(Some(false));
+        }
+        let members = Members::take(&mut items, keys.members(workspace))?;
+        let granted = Granted::take(&mut items, keys.roles(person))?;
+        let mut actions = Actions::default();
+        actions.put(table, members.with(person, role), members.unchanged());
+        actions.put(table, granted.with(workspace, role), granted.unchanged());
+        let written = table.write(actions).await?;
+        Ok((written == Written::All).then_some(true))
+    })
+    .await
+}
+
+/// In one read for each MiB of all workspaces; somebody's in one read and another for each hundred. A person is matched
+/// by subject, and by e-mail too, since somebody who was added by e-mail only is shown by it.
+pub(crate) async fn list(table: &Table, caller: &Caller, of: WorkspacesOf) -> Result<Vec<Workspace>, StoreError> {
+    let keys = Keys(&caller.tenant);
+    let persons = match of {
+        WorkspacesOf::Everybody => return all(table, keys).await,
+        WorkspacesOf::Caller => persons(caller),
+        WorkspacesOf::Person(person) => {
+            let email = Subject::new(&person.as_str().to_ascii_lowercase()).map(Person::Email);
+            [Person::Subject(person)].into_iter().chain(email.ok()).collect()
+        }
+    };
+    let wanted: Vec<Key> = persons.iter().map(|person| keys.roles(person)).collect();
+    let mut items = table.read(wanted.clone(), None).await?;
+    let granted = wanted.into_iter().map(|key| Granted::take(&mut items, key));
+    let ids = Roles(granted.collect::<Result<_, _>>()?).workspaces();
+    let wanted: Vec<Key> = ids.into_iter().map(|id| keys.workspace(id)).collect();
+    let mut items = table.read(wanted.clone(), None).await?;
+    wanted
+        .iter()
+        .filter_map(|key| items.take(key))
+        .map(|item| read(&item))
+        .collect()
+}
+
+async fn all(table: &Table, keys: Keys<'_>) -> Result<Vec<Workspace>, StoreError> {
+    let (mut workspaces, mut after) = (Vec::new(), String::new());
+    loop {
+        let (items, more) = table.page(&keys.workspaces(), &after, None).await?;
+        for item in &items {
+            workspaces.push(read(item)?);
+        }
+        match workspaces.last() {
+            Some(last) if more => after = sort_of_workspace(last.id.get()),
+            _ => return Ok(workspaces),
+        }
+    }
+}
