@@ -181,7 +181,12 @@ impl Suite {
     fn run(&self, cache: &Cache) -> anyhow::Result<Count> {
         let (success, mut count) = match self {
             Self::Cargo => {
-                let (success, output) = watch(cargo().args(["test", "--workspace", "--locked", "--no-fail-fast"]))?;
+                tools::dynamodb_local(cache)?;
+                let mut tests = cargo();
+                tests.args(["test", "--workspace", "--locked", "--no-fail-fast"]);
+                // Where the tests find it.
+                tests.env("PATCHBAY_CACHE", cache.folder());
+                let (success, output) = watch(&mut tests)?;
                 (success, count::cargo(&output))
             }
             Self::Conformance(mode) => {

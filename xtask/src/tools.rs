@@ -57,6 +57,11 @@ impl Cache {
         Ok(Self(folder.canonicalize()?))
     }
 
+    /// Where it is.
+    pub fn folder(&self) -> &Path {
+        &self.0
+    }
+
     /// The folder of a tool, if `fill` once got to its end.
     fn find(&self, key: &str) -> Option<PathBuf> {
         let folder = self.0.join(key);

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use patchbay_core::access;
 use patchbay_core::model::{
     Attached, AttachmentId, Caller, ConnectionId, ConnectionType, KeyId, Name, Record, Sealed, Subject, Timestamp,
@@ -10,11 +11,9 @@ use patchbay_core::model::{
 };
 use patchbay_core::store::{Seen, StoreError};
 
-use aws_sdk_dynamodb::types::AttributeValue;
-
-use crate::item::{Item, PK, REVISION, Reader, SK, binary, damaged, item, number, text, workspace_of};
+use crate::item::{Item, PK, REVISION, Reader, SK, VERSION, binary, damaged, item, number, text, workspace_of};
 use crate::key::Keys;
-use crate::roles::Roles;
+use crate::roles::{ROLES, Roles};
 
 const ID: &str = "id";
 const NAME: &str = "name";
@@ -28,7 +27,7 @@ pub(crate) const ATTACHMENTS: &str = "attachments";
 
 /// What decisions rest on: all attributes of a record, of roles and of workspaces that are read with it, but for the
 /// sealed bytes, which are large.
-pub(crate) const WITHOUT_SEALED: [&str; 9] = [PK, SK, "v", REVISION, ID, NAME, OWNER, ATTACHMENTS, crate::roles::ROLES];
+pub(crate) const WITHOUT_SEALED: [&str; 9] = [PK, SK, VERSION, REVISION, ID, NAME, OWNER, ATTACHMENTS, ROLES];
 
 /// What decisions about a connection rest on.
 pub(crate) struct Facts {

@@ -17,7 +17,7 @@ pub(crate) const PK: &str = "pk";
 /// The sort key.
 pub(crate) const SK: &str = "sk";
 /// The version of an item's format.
-const VERSION: &str = "v";
+pub(crate) const VERSION: &str = "v";
 /// How often an item that changes has changed.
 pub(crate) const REVISION: &str = "rev";
 

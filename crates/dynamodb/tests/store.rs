@@ -288,6 +288,34 @@ async fn a_read_that_is_throttled_is_busy_and_a_change_that_may_have_been_done_u
 }
 
 #[tokio::test]
+async fn keys_that_were_not_read_are_read_again_and_busy_in_the_end() {
+    let (store, _, wire, _) = store().await;
+    let root = caller("t", "root", true);
+    let kept = record(1, "one", &root, 10);
+    store.create(&root, kept.clone()).await.unwrap();
+    wire.fail([Fault::Unprocessed; 3]);
+    let seen = store.get(&root, Lookup::Name(kept.name.clone())).await.unwrap();
+    assert_eq!(seen.unwrap().record, kept);
+    wire.fail([Fault::Unprocessed; 10]);
+    let outcome = store.get(&root, Lookup::Name(kept.name)).await;
+    assert!(matches!(outcome, Err(StoreError::Busy(_))), "{outcome:?}");
+    assert!(wire.all_met());
+}
+
+#[tokio::test]
+async fn a_list_of_more_records_than_an_answer_of_dynamodbs_holds_is_whole() {
+    let (store, _, wire, _) = store().await;
+    let root = caller("t", "root", true);
+    for number in 0..70 {
+        let large = record(number, &format!("c{number:02}"), &root, limits::DETAILS_BYTES);
+        store.create(&root, large).await.unwrap();
+    }
+    wire.requests();
+    assert_eq!(names(&store, &root, all()).await.0.len(), 70);
+    assert_eq!(wire.requests(), [QUERY, READ, READ]);
+}
+
+#[tokio::test]
 async fn the_largest_connection_fits_and_is_read_whole() {
     let (store, client, _, table) = store().await;
     let (tenant, subject) = ("t".repeat(128), "s".repeat(255));

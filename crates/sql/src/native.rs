@@ -23,7 +23,8 @@ pub struct Options {
 }
 
 /// A store over the SQLite file of a data folder. Clones share it. Changes are durable when they return: written to
-/// the write-ahead log and synced. Reads see every change that was acknowledged before they began. Dropping the last
+/// the write-ahead log and synced. Reads see every change that was acknowledged before they began, and a list is of one
+/// moment. Dropping the last
 /// clone waits until what was asked for is written; then the log is emptied into the file and the folder is free.
 #[derive(Clone)]
 pub struct NativeStore {

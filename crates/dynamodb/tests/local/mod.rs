@@ -35,6 +35,8 @@ pub enum Fault {
     LostAnswer,
     /// It waits until [`Wire::release`].
     Held,
+    /// It does not arrive, and the answer is that none of its keys was read.
+    Unprocessed,
     /// It does not arrive, and this is the answer, of status 400.
     Answer(&'static str),
 }
@@ -138,12 +140,17 @@ impl HttpConnector for Connector {
                     inner.call(request).await
                 })
             }
-            Fault::Answer(body) => {
-                let status = 400.try_into().unwrap();
-                HttpConnectorFuture::ready(Ok(HttpResponse::new(status, body.into())))
+            Fault::Unprocessed => {
+                let asked = std::str::from_utf8(request.body().bytes().unwrap()).unwrap();
+                answer(200, asked.replace("RequestItems", "UnprocessedKeys"))
             }
+            Fault::Answer(body) => answer(400, body.to_owned()),
         }
     }
+}
+
+fn answer(status: u16, body: String) -> HttpConnectorFuture {
+    HttpConnectorFuture::ready(Ok(HttpResponse::new(status.try_into().unwrap(), body.into())))
 }
 
 /// A store on a table of its own, its client and what it is over.
