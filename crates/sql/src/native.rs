@@ -24,8 +24,8 @@ pub struct Options {
 
 /// A store over the SQLite file of a data folder. Clones share it. Changes are durable when they return: written to
 /// the write-ahead log and synced. Reads see every change that was acknowledged before they began, and a list is of one
-/// moment. Dropping the last
-/// clone waits until what was asked for is written; then the log is emptied into the file and the folder is free.
+/// moment. Dropping the last clone waits until what was asked for is written; then the log is emptied into the file and
+/// the folder is free.
 #[derive(Clone)]
 pub struct NativeStore {
     /// Before the readers: the last connection that closes empties the log.

@@ -19,7 +19,7 @@ use patchbay_core::model::{
     AttachmentId, Caller, ConnectionId, ConnectionType, KeyId, Name, Record, Sealed, Subject, Tenant, Timestamp,
     WorkspaceId, Workspaces,
 };
-use patchbay_core::store::{Attach, ListQuery};
+use patchbay_core::store::{Attach, CreateWorkspaceOutcome, ListOutcome, ListQuery, Store as _};
 use patchbay_dynamodb::{DynamoStore, definition};
 use patchbay_testkit::DynamoDbLocal;
 use tokio::sync::Notify;
@@ -215,5 +215,27 @@ pub fn all() -> ListQuery {
         after: None,
         limit: None,
         most_bytes: usize::MAX,
+    }
+}
+
+pub fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
+}
+
+pub async fn make_workspace(store: &DynamoStore, caller: &Caller, text: &str) -> WorkspaceId {
+    match store
+        .create_workspace(caller, name(text), Timestamp::from_micros(3))
+        .await
+        .unwrap()
+    {
+        CreateWorkspaceOutcome::Created(id) => id,
+        other => panic!("{other:?}"),
+    }
+}
+
+pub async fn names(store: &DynamoStore, caller: &Caller, query: ListQuery) -> (Vec<String>, bool) {
+    match store.list(caller, query).await.unwrap() {
+        ListOutcome::Page { rows, more } => (rows.iter().map(|row| row.record.name.to_string()).collect(), more),
+        ListOutcome::NoWorkspace => panic!("no such workspace"),
     }
 }
