@@ -1,12 +1,10 @@
 //! The store.
 
 use aws_sdk_dynamodb::Client;
-use patchbay_core::model::{
-    Caller, ConnectionId, Name, Person, Record, Role, Tenant, Timestamp, Workspace, WorkspaceId,
-};
+use patchbay_core::model::{Caller, ConnectionId, Name, Person, Record, Role, Tenant, Timestamp, WorkspaceId};
 use patchbay_core::store::{
     Attach, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome, DetachOutcome, ListOutcome, ListQuery,
-    Lookup, Seen, Store, StoreError, WorkspacesOf,
+    ListWorkspacesOutcome, Lookup, Seen, Store, StoreError, WorkspacesOf,
 };
 
 use crate::key::Key;
@@ -84,8 +82,13 @@ impl Store for DynamoStore {
         workspaces::create(&self.0, caller, &name, now).await
     }
 
-    async fn list_workspaces(&self, caller: &Caller, of: WorkspacesOf) -> Result<Vec<Workspace>, StoreError> {
-        workspaces::list(&self.0, caller, of).await
+    async fn list_workspaces(
+        &self,
+        caller: &Caller,
+        of: WorkspacesOf,
+        most_bytes: usize,
+    ) -> Result<ListWorkspacesOutcome, StoreError> {
+        workspaces::list(&self.0, caller, of, most_bytes).await
     }
 
     async fn ready(&self) -> Result<(), StoreError> {

@@ -3,7 +3,7 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use patchbay_core::limits;
 use patchbay_core::model::{Caller, Name, Person, Role, Subject, Tenant, Timestamp, Workspace, WorkspaceId};
-use patchbay_core::store::{CreateWorkspaceOutcome, StoreError, WorkspacesOf};
+use patchbay_core::store::{CreateWorkspaceOutcome, ListWorkspacesOutcome, StoreError, WorkspacesOf, workspace_bytes};
 
 use crate::again::until_decided;
 use crate::item::{Item, REVISION, Reader, damaged, item, number, role_stored, text};
@@ -229,10 +229,15 @@ pub(crate) async fn put_member(
 
 /// In one read for each MiB of all workspaces; somebody's in one read and another for each hundred. A person is matched
 /// by subject, and by e-mail too, since somebody who was added by e-mail only is shown by it.
-pub(crate) async fn list(table: &Table, caller: &Caller, of: WorkspacesOf) -> Result<Vec<Workspace>, StoreError> {
+pub(crate) async fn list(
+    table: &Table,
+    caller: &Caller,
+    of: WorkspacesOf,
+    most_bytes: usize,
+) -> Result<ListWorkspacesOutcome, StoreError> {
     let keys = Keys(&caller.tenant);
     let persons = match of {
-        WorkspacesOf::Everybody => return all(table, keys).await,
+        WorkspacesOf::Everybody => return all(table, keys, most_bytes).await,
         WorkspacesOf::Caller => persons(caller),
         WorkspacesOf::Person(person) => {
             let email = Subject::new(&person.as_str().to_ascii_lowercase()).map(Person::Email);
@@ -245,23 +250,32 @@ pub(crate) async fn list(table: &Table, caller: &Caller, of: WorkspacesOf) -> Re
     let ids = Roles(granted.collect::<Result<_, _>>()?).workspaces();
     let wanted: Vec<Key> = ids.into_iter().map(|id| keys.workspace(id)).collect();
     let mut items = table.read(wanted.clone(), None).await?;
-    wanted
-        .iter()
-        .filter_map(|key| items.take(key))
-        .map(|item| read(&item))
-        .collect()
+    let found = wanted.iter().filter_map(|key| items.take(key));
+    let workspaces: Vec<Workspace> = found.map(|item| read(&item)).collect::<Result<_, _>>()?;
+    Ok(if fit(&workspaces, most_bytes) {
+        ListWorkspacesOutcome::All(workspaces)
+    } else {
+        ListWorkspacesOutcome::TooLong
+    })
 }
 
-async fn all(table: &Table, keys: Keys<'_>) -> Result<Vec<Workspace>, StoreError> {
+fn fit(workspaces: &[Workspace], most_bytes: usize) -> bool {
+    workspaces.iter().map(workspace_bytes).sum::<usize>() <= most_bytes
+}
+
+async fn all(table: &Table, keys: Keys<'_>, most_bytes: usize) -> Result<ListWorkspacesOutcome, StoreError> {
     let (mut workspaces, mut after) = (Vec::new(), String::new());
     loop {
         let (items, more) = table.page(&keys.workspaces(), &after, None).await?;
         for item in &items {
             workspaces.push(read(item)?);
         }
+        if !fit(&workspaces, most_bytes) {
+            return Ok(ListWorkspacesOutcome::TooLong);
+        }
         match workspaces.last() {
             Some(last) if more => after = sort_of_workspace(last.id.get()),
-            _ => return Ok(workspaces),
+            _ => return Ok(ListWorkspacesOutcome::All(workspaces)),
         }
     }
 }

@@ -95,9 +95,15 @@ async fn every_operation_takes_the_requests_that_the_readme_says_done_or_refused
     );
     assert_eq!(wire.requests(), [READ, WRITE], "delete");
 
-    store.list_workspaces(&root, WorkspacesOf::Everybody).await.unwrap();
+    store
+        .list_workspaces(&root, WorkspacesOf::Everybody, usize::MAX)
+        .await
+        .unwrap();
     assert_eq!(wire.requests(), [QUERY], "list_workspaces");
-    store.list_workspaces(&ann, WorkspacesOf::Caller).await.unwrap();
+    store
+        .list_workspaces(&ann, WorkspacesOf::Caller, usize::MAX)
+        .await
+        .unwrap();
     assert_eq!(wire.requests(), [READ, READ], "list_workspaces of somebody");
     store.ready().await.unwrap();
     assert_eq!(wire.requests(), [READ], "ready");
