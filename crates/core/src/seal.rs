@@ -43,6 +43,20 @@ pub struct Draft {
     pub created_at: Timestamp,
 }
 
+impl Draft {
+    /// The record that it becomes with these details.
+    pub(crate) fn into_record(self, sealed: Sealed) -> Record {
+        Record {
+            id: self.id,
+            name: self.name,
+            connection_type: self.connection_type,
+            owner: self.owner,
+            created_at: self.created_at,
+            sealed,
+        }
+    }
+}
+
 /// Why sealed details do not open. Never says anything of their content.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
@@ -129,25 +143,10 @@ impl KeyRing {
 
     /// Seals `details` into the record that `draft` becomes.
     pub fn seal(&self, host: &impl Host, tenant: &Tenant, draft: Draft, details: &Details) -> Record {
-        let Draft {
-            id,
-            name,
-            connection_type,
-            owner,
-            created_at,
-        } = draft;
-        let sealed = Sealed {
+        let mut record = draft.into_record(Sealed {
             key_id: self.sealing.id.clone(),
             bytes: Vec::new(),
-        };
-        let mut record = Record {
-            id,
-            name,
-            connection_type,
-            owner,
-            created_at,
-            sealed,
-        };
+        });
         let aad = associated_data(tenant, &record);
         record.sealed.bytes = encrypt(&self.sealing.details, host, details.expose(), &aad);
         record

@@ -253,8 +253,7 @@ pub(crate) fn open_writer(data: &Path) -> Result<Connection, OpenError> {
     match schema::migrate(&connection).map_err(wrong)? {
         Migration::Done { .. } => {
             // The write-ahead log was made by now. SQLite syncs its name too, but does not mind if that fails.
-            let synced = File::open(data).and_then(|folder| folder.sync_all());
-            synced.map_err(|error| OpenError::Io {
+            sync(data).map_err(|error| OpenError::Io {
                 path: data.to_owned(),
                 error,
             })?;

@@ -132,21 +132,7 @@ impl ConnectionEntry {
             Contents::Clear(details) => return Ok(ring.seal(host, &self.tenant, self.draft, &details)),
             Contents::Sealed(sealed) => sealed,
         };
-        let Draft {
-            id,
-            name,
-            connection_type,
-            owner,
-            created_at,
-        } = self.draft;
-        let record = Record {
-            id,
-            name,
-            connection_type,
-            owner,
-            created_at,
-            sealed,
-        };
+        let record = self.draft.into_record(sealed);
         match ring.open(&self.tenant, &record) {
             Ok(_) => Ok(record),
             Err(error) => Err(Refusal(format!("`sealed`: {error}"))),
