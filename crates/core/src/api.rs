@@ -11,7 +11,7 @@ use http::header::{
 use http::request::Parts;
 use http::{HeaderName, Method, Response, StatusCode};
 
-use crate::identity::Authentication;
+use crate::identity::{Authentication, Unauthenticated};
 use crate::limits;
 use crate::model::{Caller, ConnectionId, Tenant, Timestamp, Workspaces};
 use crate::problem::Problem;
@@ -273,7 +273,15 @@ impl<S: Store, H: Host> Patchbay<S, H> {
         match self.registry.config.authentication.caller(&parts.headers).await {
             Ok(caller) => admitted.caller = Some(caller),
             Err(why) => {
-                let mut problem = Problem::new(StatusCode::UNAUTHORIZED, "A valid bearer token is required.");
+                let mut problem = match why {
+                    Unauthenticated::NoToken(_) => {
+                        Problem::new(StatusCode::UNAUTHORIZED, "A valid bearer token is required.")
+                    }
+                    Unauthenticated::NotConfigured => Problem::new(
+                        StatusCode::SERVICE_UNAVAILABLE,
+                        "This server was not told how to know its callers, and answers nobody until it is.",
+                    ),
+                };
                 problem.cause = Some(why.to_string());
                 return Err(admitted.head.refuse(None, problem));
             }

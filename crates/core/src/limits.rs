@@ -16,9 +16,9 @@ pub const TENANT_BYTES: usize = 128;
 pub const SUBJECT_BYTES: usize = 255;
 /// The largest workspace id: what a JSON number carries exactly everywhere (2^53 - 1).
 pub const WORKSPACE_ID: u64 = (1 << 53) - 1;
-/// When something may have been made, in microseconds since 1970: no home existed before, and RFC 3339 ends with the
-/// year 9999.
-pub const CREATED_AT_MICROS: std::ops::RangeInclusive<i64> = 0..=253_402_300_799_999_999;
+/// When something may have been made, in microseconds since 1970: no home existed before, and past 2^53 - 1, in the
+/// year 2255, a Durable Object's integers are no longer exact.
+pub const CREATED_AT_MICROS: std::ops::RangeInclusive<i64> = 0..=(1 << 53) - 1;
 /// Workspaces that one connection may be attached to.
 pub const WORKSPACES_PER_CONNECTION: usize = 256;
 /// Members that one workspace may have.

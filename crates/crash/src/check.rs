@@ -28,7 +28,7 @@ pub fn read_folder(data: &Path) -> anyhow::Result<BTreeMap<String, Connection>> 
     };
     let ring = KeyRing::parse(keys.trim()).context("the keys")?;
     let store = NativeStore::open(data, Options::default())?;
-    let Authentication::Off(caller) = Authentication::off();
+    let caller = Authentication::anonymous();
     let query = ListQuery {
         workspace: None,
         workspaces: Workspaces::Open,

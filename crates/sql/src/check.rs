@@ -133,7 +133,7 @@ fn tenant(row: &dyn Row, column: usize) -> Result<Tenant, StoreError> {
 
 fn created_at(what: &str, created_at: Timestamp, report: &mut Report) {
     if !portable::moment_fits(created_at) {
-        report.problem(format!("{what}: it was not made from 1970 to 9999"));
+        report.problem(format!("{what}: it was not made from 1970 to 2255"));
     }
 }
 

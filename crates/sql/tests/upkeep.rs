@@ -136,11 +136,11 @@ async fn check_finds_each_seeded_damage_and_writes_nothing() {
         ("INSERT INTO counter VALUES ('t', 0)", "a counter of workspaces"),
         (
             "UPDATE workspace SET created_at = -1",
-            "workspace 7 of tenant t: it was not made from 1970 to 9999",
+            "workspace 7 of tenant t: it was not made from 1970 to 2255",
         ),
         (
             "UPDATE connection SET created_at = 253402300800000000 WHERE name = 'c1'",
-            "connection 01010101-0101-4101-8101-010101010101: it was not made from 1970 to 9999",
+            "connection 01010101-0101-4101-8101-010101010101: it was not made from 1970 to 2255",
         ),
     ];
     for (damage, says) in seeds {

@@ -318,13 +318,13 @@ mod tests {
     }
 
     #[test]
-    fn created_at_is_from_1970_to_9999() {
+    fn created_at_is_from_1970_to_2255() {
         let good = String::from_utf8(Entry::Connection(connection("{}")).to_line().to_vec()).unwrap();
         for (micros, fits) in [
             ("0", true),
-            ("253402300799999999", true),
+            ("9007199254740991", true),
             ("-1", false),
-            ("253402300800000000", false),
+            ("9007199254740992", false),
         ] {
             let connection = good.replacen("1684255385170914", micros, 1);
             let workspace = format!(
@@ -339,7 +339,7 @@ mod tests {
             }
         }
         let last = Timestamp::from_micros(*limits::CREATED_AT_MICROS.end());
-        assert_eq!(last.to_string(), "9999-12-31T23:59:59.999999Z");
+        assert_eq!(last.to_string(), "2255-06-05T23:47:34.740991Z");
     }
 
     #[test]

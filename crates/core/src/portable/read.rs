@@ -276,7 +276,7 @@ fn read_created_at(fields: &Fields<'_>) -> Result<Timestamp, Refusal> {
         Ok(created_at)
     } else {
         Err(Refusal::new(
-            "`created_at` must be from 1970-01-01 to 9999-12-31, in microseconds since 1970",
+            "`created_at` must be from 1970-01-01 to 2255-06-05, in microseconds since 1970",
         ))
     }
 }
