@@ -1,22 +1,20 @@
-//! The one native binary of Patchbay. Without a command it serves.
+//! The one binary of Patchbay. Started by AWS Lambda it is the function; otherwise it takes commands, and without one it
+//! serves. Features choose what is linked.
 
-mod files;
 mod host;
-mod keys;
-mod log;
-mod serve;
-mod settings;
-mod upkeep;
+#[cfg(feature = "native")]
+mod native;
+mod variables;
 
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use secrecy::ExposeSecret as _;
-
-use crate::settings::{Cli, Command, KeysCommand};
-
 fn main() -> ExitCode {
-    let ended = settings::refuse_unknown_variables().and_then(|()| run(Cli::take()));
+    // Lambda's runtime sets it, and only that.
+    let ended = match std::env::var_os("AWS_LAMBDA_RUNTIME_API") {
+        Some(_) => function(),
+        None => commands(),
+    };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -26,17 +24,27 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> anyhow::Result<()> {
-    match cli.command {
-        None => serve::run(&cli.serve, &cli.data),
-        Some(Command::Serve(serve)) => serve::run(&serve, &cli.data),
-        Some(Command::Keys {
-            command: KeysCommand::Generate { id },
-        }) => {
-            let entry = patchbay_core::seal::generate_entry(&host::NativeHost, &id);
-            writeln!(std::io::stdout(), "{}", entry.expose_secret())?;
-            Ok(())
-        }
-        Some(Command::Upkeep(upkeep)) => upkeep::run(&upkeep, &cli.data),
-    }
+fn function() -> anyhow::Result<()> {
+    anyhow::bail!(
+        "this build is no Lambda function: build one with `cargo build --package patchbay --no-default-features \
+         --features lambda`"
+    )
+}
+
+#[cfg(feature = "native")]
+fn commands() -> anyhow::Result<()> {
+    native::run()
+}
+
+#[cfg(not(feature = "native"))]
+fn commands() -> anyhow::Result<()> {
+    anyhow::bail!("this build is for AWS Lambda alone: build one for here with `cargo build --package patchbay`")
+}
+
+/// The log gets a panic's place alone: its text may quote what it choked on.
+fn hush_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        tracing::error!(place, "something panicked");
+    }));
 }

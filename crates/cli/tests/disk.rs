@@ -1,5 +1,6 @@
 //! The real binary on disks and folders that fail it.
 
+#![cfg(feature = "native")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod common;

@@ -1,5 +1,6 @@
 //! The system's limit of open files, and connections.
 
+#![cfg(feature = "native")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

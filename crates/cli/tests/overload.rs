@@ -1,6 +1,7 @@
 //! The real binary under some two thousand clients of the worst kind: it stays within its memory, goes on serving who
 //! behaves, refuses with a status that says so, and is as well as before once they are gone.
 
+#![cfg(feature = "native")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod crowd;

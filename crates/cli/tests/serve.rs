@@ -1,5 +1,6 @@
 //! The real binary: what it prints, what it refuses, and the seven calls over a socket.
 
+#![cfg(feature = "native")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod common;

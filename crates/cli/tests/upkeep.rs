@@ -1,5 +1,6 @@
 //! Backup, restore, check, export and import by the real binary.
 
+#![cfg(feature = "native")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod common;

@@ -9,14 +9,11 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, V
 use patchbay_core::model::{KeyId, Workspaces};
 use secrecy::SecretString;
 
-use crate::upkeep::Upkeep;
+use super::upkeep::Upkeep;
+use crate::variables;
 
-/// Variables that are known, beside those that flags name.
-const OTHERS: [&str; 2] = [
-    "PATCHBAY_KEYS",
-    // The development tools' cache folder.
-    "PATCHBAY_CACHE",
-];
+/// The variable that the key ring may come from.
+const KEYS: &str = "PATCHBAY_KEYS";
 
 /// A registry of data connections for machine-learning platforms.
 #[derive(Debug, Parser)]
@@ -106,10 +103,10 @@ impl From<WorkspacesMode> for Workspaces {
 /// # Errors
 /// Where the variable is not Unicode; its text is not repeated.
 pub fn keys() -> anyhow::Result<Option<SecretString>> {
-    match std::env::var("PATCHBAY_KEYS") {
+    match std::env::var(KEYS) {
         Ok(keys) => Ok(Some(keys.into())),
         Err(std::env::VarError::NotPresent) => Ok(None),
-        Err(std::env::VarError::NotUnicode(_)) => anyhow::bail!("PATCHBAY_KEYS is not UTF-8"),
+        Err(std::env::VarError::NotUnicode(_)) => anyhow::bail!("{KEYS} is not UTF-8"),
     }
 }
 
@@ -129,25 +126,14 @@ impl Cli {
     }
 }
 
-/// Refuses `PATCHBAY_*` variables that nothing reads: a misspelt one must not be ignored.
+/// Refuses `PATCHBAY_*` variables that neither a flag names nor the key ring comes from.
 ///
 /// # Errors
 /// Names the first such variable.
 pub fn refuse_unknown_variables() -> anyhow::Result<()> {
     let command = Cli::command();
-    let known = |name: &str| {
-        OTHERS.contains(&name)
-            || command
-                .get_arguments()
-                .filter_map(|arg| arg.get_env())
-                .any(|env| env == name)
-    };
-    for (name, _) in std::env::vars_os() {
-        let name = name.to_string_lossy();
-        anyhow::ensure!(
-            !name.starts_with("PATCHBAY_") || known(&name),
-            "{name} is not a setting of Patchbay"
-        );
-    }
-    Ok(())
+    variables::refuse_unknown(|name| {
+        let named = command.get_arguments().filter_map(clap::Arg::get_env);
+        name == KEYS || named.into_iter().any(|env| env == name)
+    })
 }

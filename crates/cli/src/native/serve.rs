@@ -18,11 +18,11 @@ use patchbay_sql::{NativeStore, OnCommit, Options as StoreOptions};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::files;
+use super::files;
+use super::keys::{self, Source};
+use super::log::Log;
+use super::settings::{self, Serve};
 use crate::host::NativeHost;
-use crate::keys::{self, Source};
-use crate::log::Log;
-use crate::settings::{self, Serve};
 
 /// The native home's bound for an answer (contract, "Errors").
 const ANSWER_BYTES: usize = 16 * 1024 * 1024;

@@ -41,11 +41,7 @@ impl Log {
         } else {
             builder.with_ansi(false).json().flatten_event(true).init();
         }
-        // A panic's text may quote what it choked on, so the log gets its place alone.
-        std::panic::set_hook(Box::new(|panic| {
-            let place = panic.location().map(ToString::to_string);
-            tracing::error!(place, "something panicked");
-        }));
+        crate::hush_panics();
         Self { lost, _writer: writer }
     }
 }

@@ -11,9 +11,9 @@ use patchbay_core::portable::Totals;
 use patchbay_core::seal::KeyRing;
 use tempfile::NamedTempFile;
 
+use super::keys::{self, Source};
+use super::settings;
 use crate::host::NativeHost;
-use crate::keys::{self, Source};
-use crate::settings;
 
 /// The commands.
 #[derive(Debug, Subcommand)]

@@ -1,0 +1,36 @@
+//! The commands: serve, keys, and the data folder's upkeep.
+
+mod files;
+mod keys;
+mod log;
+mod serve;
+mod settings;
+mod upkeep;
+
+use std::io::Write as _;
+
+use secrecy::ExposeSecret as _;
+use settings::{Cli, Command, KeysCommand};
+
+use crate::host::NativeHost;
+
+/// Does what this process's arguments say.
+///
+/// # Errors
+/// What stopped it, in a sentence that says what to do.
+pub fn run() -> anyhow::Result<()> {
+    settings::refuse_unknown_variables()?;
+    let cli = Cli::take();
+    match cli.command {
+        None => serve::run(&cli.serve, &cli.data),
+        Some(Command::Serve(serve)) => serve::run(&serve, &cli.data),
+        Some(Command::Keys {
+            command: KeysCommand::Generate { id },
+        }) => {
+            let entry = patchbay_core::seal::generate_entry(&NativeHost, &id);
+            writeln!(std::io::stdout(), "{}", entry.expose_secret())?;
+            Ok(())
+        }
+        Some(Command::Upkeep(upkeep)) => upkeep::run(&upkeep, &cli.data),
+    }
+}
