@@ -9,24 +9,21 @@
 
 mod local;
 
-use std::cell::Cell;
-use std::collections::BTreeSet;
-use std::fmt::Debug;
-
 use patchbay_core::model::{Person, Role, Tenant, WorkspaceId, Workspaces};
 use patchbay_dynamodb::DynamoStore;
-use patchbay_testkit::model::{SeedMembers, requests, same_answers, same_outcomes, steps};
+use patchbay_testkit::model::{SeedMembers, Sequences};
 use patchbay_testkit::races::{Registry, Verdict, Workload};
-use patchbay_testkit::{InProcess, MemoryStore, Setting, cases, run};
-use proptest::strategy::Strategy;
-use proptest::test_runner::{Config, FileFailurePersistence, TestCaseError, TestRunner};
+use patchbay_testkit::{InProcess, Setting, cases, run};
+use tokio::runtime::{Builder, Runtime};
 
-/// Sequences a test, of up to so many steps. `PROPTEST_CASES` takes more.
-const CASES: u32 = 40;
-const STEPS: usize = 100;
+const SEQUENCES: Sequences = Sequences {
+    count: 40,
+    steps: 100,
+    beside: Some(file!()),
+};
 /// Small, so that lists are cut.
 const ANSWER_BYTES: usize = 2 * 1024;
-/// Operations of a race. `PATCHBAY_RACE_OPERATIONS` takes more.
+/// Operations of a race. `RACE_OPERATIONS` takes more.
 const OPERATIONS: usize = 2_000;
 
 async fn holds(workspaces: Workspaces) {
@@ -61,42 +58,15 @@ impl SeedMembers for Members {
     }
 }
 
-/// Runs a test on sequences, each with a number of its own, and gives the kinds of outcomes that came.
-fn on<S: Strategy<Value: Debug>, K: Ord + Debug>(
-    sequences: S,
-    test: impl AsyncFn(&DynamoStore, u64, &S::Value) -> Result<Vec<K>, String>,
-) -> BTreeSet<K> {
-    let cases = std::env::var("PROPTEST_CASES").map_or(CASES, |cases| cases.parse().unwrap());
-    let config = Config {
-        cases,
-        source_file: Some(file!()),
-        failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
-        ..Config::default()
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    let store = runtime.block_on(local::store()).0;
-    let (case, came) = (Cell::new(0), Cell::new(BTreeSet::new()));
-    let outcome = TestRunner::new(config).run(&sequences, |sequence| {
-        case.set(case.get() + 1);
-        let kinds = runtime
-            .block_on(test(&store, case.get(), &sequence))
-            .map_err(TestCaseError::fail)?;
-        let mut all = came.take();
-        all.extend(kinds);
-        came.set(all);
-        Ok(())
-    });
-    outcome.unwrap_or_else(|error| panic!("{error}"));
-    came.take()
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
 }
 
 fn is_as_the_model(mode: Workspaces) {
-    let kinds = on(steps(STEPS), async |store, case, steps| {
-        same_outcomes(store, &Members(store.clone()), mode, case, steps).await
-    });
+    let runtime = runtime();
+    let store = runtime.block_on(local::store()).0;
+    let kinds = SEQUENCES.on_store(&runtime, &store, &Members(store.clone()), mode);
+    let kinds = kinds.unwrap_or_else(|error| panic!("{error}"));
     // So few steps need not come to the rarer outcomes; each of those has its conformance case above.
     for kind in [
         "Create Created",
@@ -109,7 +79,7 @@ fn is_as_the_model(mode: Workspaces) {
         "Delete NotFound",
         "CreateWorkspace Created",
     ] {
-        assert!(kinds.contains(kind), "no {kind} among {kinds:?}");
+        assert!(kinds.contains_key(kind), "no {kind} among {kinds:?}");
     }
 }
 
@@ -125,14 +95,18 @@ fn the_store_is_as_the_model_in_managed_mode() {
 
 #[test]
 fn the_surface_is_as_the_models() {
-    let statuses = on(requests(STEPS), async |store, case, requests| {
-        let mode = Workspaces::Managed;
-        let target = InProcess::new(store.clone(), mode, ANSWER_BYTES);
-        let model = InProcess::new(MemoryStore::default(), mode, ANSWER_BYTES);
-        same_answers(&target, &model, case, requests).await
-    });
+    let runtime = runtime();
+    let setting = Setting {
+        workspaces: Workspaces::Managed,
+        answer_bytes: ANSWER_BYTES,
+        callers: true,
+    };
+    let store = runtime.block_on(local::store()).0;
+    let target = InProcess::new(store, setting.workspaces, setting.answer_bytes);
+    let statuses = SEQUENCES.on_target(&runtime, &target, setting);
+    let statuses = statuses.unwrap_or_else(|error| panic!("{error}"));
     for status in [200, 400, 404, 409] {
-        assert!(statuses.contains(&status), "no {status} among {statuses:?}");
+        assert!(statuses.contains_key(&status), "no {status} among {statuses:?}");
     }
 }
 
@@ -158,7 +132,7 @@ async fn is_linearizable(workload: Workload) {
 }
 
 fn operations() -> usize {
-    std::env::var("PATCHBAY_RACE_OPERATIONS").map_or(OPERATIONS, |operations| operations.parse().unwrap())
+    std::env::var("RACE_OPERATIONS").map_or(OPERATIONS, |operations| operations.parse().unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread")]

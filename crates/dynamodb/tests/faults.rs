@@ -4,12 +4,13 @@
 
 mod local;
 
-use local::{CONFLICT, Fault, all, attach, caller, make_workspace, names, record, store, workspace};
+use local::{CONFLICT, Fault, store};
 use patchbay_core::model::{Person, Role};
 use patchbay_core::store::{
     AttachOutcome, CreateOutcome, DeleteOutcome, DetachOutcome, ListWorkspacesOutcome, Lookup, Store as _, StoreError,
     WorkspacesOf,
 };
+use patchbay_testkit::sample::{all, attach, caller, make_workspace, names, record, workspace};
 
 /// Each change with one fault at its write, for each fault.
 #[tokio::test]

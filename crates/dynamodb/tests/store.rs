@@ -9,13 +9,14 @@
 mod local;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use local::{all, attach, caller, make_workspace, name, names, record, store, workspace};
+use local::store;
 use patchbay_core::limits;
 use patchbay_core::model::Timestamp;
 use patchbay_core::store::{
     AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome, DetachOutcome, ListOutcome, ListQuery, Lookup,
     Store as _, StoreError, WorkspacesOf,
 };
+use patchbay_testkit::sample::{all, attach, caller, make_workspace, name, names, record, workspace};
 
 const READ: &str = "BatchGetItem";
 const QUERY: &str = "Query";

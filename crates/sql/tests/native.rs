@@ -4,71 +4,18 @@
 
 use std::sync::Arc;
 
-use patchbay_core::model::{
-    AttachmentId, Caller, ConnectionId, ConnectionType, KeyId, Name, Record, Sealed, Subject, Tenant, Timestamp,
-    WorkspaceId, Workspaces,
-};
+use patchbay_core::model::AttachmentId;
 use patchbay_core::store::{
-    Attach, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome, DetachOutcome, ListOutcome, ListQuery,
-    Lookup, Store as _, row_bytes,
+    AttachOutcome, CreateOutcome, DeleteOutcome, DetachOutcome, ListOutcome, ListQuery, Lookup, Store as _, row_bytes,
 };
 use patchbay_sql::{NativeStore, OpenError, Options};
+use patchbay_testkit::sample::{all, attach, caller, make_workspace, name, names, record, workspace};
 use tempfile::TempDir;
 
 fn open() -> (TempDir, NativeStore) {
     let folder = TempDir::new().unwrap();
     let store = NativeStore::open(folder.path(), Options::default()).unwrap();
     (folder, store)
-}
-
-fn caller(tenant: &str, subject: &str, admin: bool) -> Caller {
-    Caller {
-        tenant: Tenant::new(tenant).unwrap(),
-        subject: Subject::new(subject).unwrap(),
-        email: None,
-        admin,
-    }
-}
-
-fn record(number: u8, name: &str, owner: &Caller, sealed: usize) -> Record {
-    Record {
-        id: ConnectionId::from_random([number; 16]),
-        name: Name::new(name).unwrap(),
-        connection_type: ConnectionType::new("KAFKA").unwrap(),
-        owner: owner.subject.clone(),
-        created_at: Timestamp::from_micros(1),
-        sealed: Sealed {
-            key_id: KeyId::new("k1").unwrap(),
-            bytes: vec![number; sealed],
-        },
-    }
-}
-
-fn attach(connection: ConnectionId, workspace: u64, id: u8) -> Attach {
-    Attach {
-        connection,
-        workspace: WorkspaceId::new(workspace).unwrap(),
-        workspaces: Workspaces::Open,
-        id: AttachmentId::from_random([id; 16]),
-        now: Timestamp::from_micros(2),
-    }
-}
-
-fn all() -> ListQuery {
-    ListQuery {
-        workspace: None,
-        workspaces: Workspaces::Open,
-        after: None,
-        limit: None,
-        most_bytes: usize::MAX,
-    }
-}
-
-async fn names(store: &NativeStore, caller: &Caller, query: ListQuery) -> (Vec<String>, bool) {
-    match store.list(caller, query).await.unwrap() {
-        ListOutcome::Page { rows, more } => (rows.iter().map(|row| row.record.name.to_string()).collect(), more),
-        ListOutcome::NoWorkspace => panic!("no such workspace"),
-    }
 }
 
 #[tokio::test]
@@ -99,7 +46,7 @@ async fn a_tenant_sees_nothing_of_another() {
     assert_eq!(store.get(&other, Lookup::Name(kept.name.clone())).await.unwrap(), None);
     assert_eq!(names(&store, &other, all()).await.0, Vec::<String>::new());
     assert_eq!(
-        store.attach(&other, attach(kept.id, 1, 1)).await.unwrap(),
+        store.attach(&other, attach(kept.id, workspace(1), 1)).await.unwrap(),
         AttachOutcome::NoConnection
     );
     assert_eq!(
@@ -118,9 +65,15 @@ async fn attach_is_idempotent_and_guards_delete_until_the_detach() {
     let root = caller("t", "root", true);
     let kept = record(1, "one", &root, 10);
     store.create(&root, kept.clone()).await.unwrap();
-    let first = AttachOutcome::Attached(AttachmentId::from_random([1; 16]));
-    assert_eq!(store.attach(&root, attach(kept.id, 7, 1)).await.unwrap(), first);
-    assert_eq!(store.attach(&root, attach(kept.id, 7, 2)).await.unwrap(), first);
+    let first = AttachOutcome::Attached(AttachmentId::from_random(1_u128.to_be_bytes()));
+    assert_eq!(
+        store.attach(&root, attach(kept.id, workspace(7), 1)).await.unwrap(),
+        first
+    );
+    assert_eq!(
+        store.attach(&root, attach(kept.id, workspace(7), 2)).await.unwrap(),
+        first
+    );
     let DeleteOutcome::Attached(to) = store.delete(&root, kept.name.clone()).await.unwrap() else {
         panic!("deleted while attached");
     };
@@ -130,7 +83,7 @@ async fn attach_is_idempotent_and_guards_delete_until_the_detach() {
             .collect::<Vec<_>>(),
         [(7, "workspace-7")]
     );
-    let seven = WorkspaceId::new(7).unwrap();
+    let seven = workspace(7);
     assert_eq!(
         store.detach(&root, kept.id, seven).await.unwrap(),
         DetachOutcome::Detached
@@ -139,8 +92,11 @@ async fn attach_is_idempotent_and_guards_delete_until_the_detach() {
         store.detach(&root, kept.id, seven).await.unwrap(),
         DetachOutcome::NotAttached
     );
-    let again = AttachOutcome::Attached(AttachmentId::from_random([3; 16]));
-    assert_eq!(store.attach(&root, attach(kept.id, 7, 3)).await.unwrap(), again);
+    let again = AttachOutcome::Attached(AttachmentId::from_random(3_u128.to_be_bytes()));
+    assert_eq!(
+        store.attach(&root, attach(kept.id, workspace(7), 3)).await.unwrap(),
+        again
+    );
     store.detach(&root, kept.id, seven).await.unwrap();
     assert_eq!(
         store.delete(&root, kept.name.clone()).await.unwrap(),
@@ -154,20 +110,19 @@ async fn a_connection_is_attached_to_256_workspaces_at_most() {
     let root = caller("t", "root", true);
     let kept = record(1, "one", &root, 10);
     store.create(&root, kept.clone()).await.unwrap();
-    for workspace in 1..=256 {
-        let mut one = attach(kept.id, workspace, 0);
-        one.id = AttachmentId::from_random(u128::from(workspace).to_be_bytes());
+    for number in 1..=256 {
+        let one = attach(kept.id, workspace(number), u128::from(number));
         assert!(matches!(
             store.attach(&root, one).await.unwrap(),
             AttachOutcome::Attached(_)
         ));
     }
     assert_eq!(
-        store.attach(&root, attach(kept.id, 257, 9)).await.unwrap(),
+        store.attach(&root, attach(kept.id, workspace(257), 9)).await.unwrap(),
         AttachOutcome::TooMany
     );
     assert!(matches!(
-        store.attach(&root, attach(kept.id, 256, 9)).await.unwrap(),
+        store.attach(&root, attach(kept.id, workspace(256), 9)).await.unwrap(),
         AttachOutcome::Attached(_)
     ));
     let seen = store.get(&root, Lookup::Id(kept.id)).await.unwrap().unwrap();
@@ -183,20 +138,13 @@ async fn somebody_sees_what_they_own_and_what_is_in_their_workspaces_page_by_pag
         caller("t", "ann", false),
         caller("t", "bob", false),
     );
-    let name = Name::new("team").unwrap();
-    let CreateWorkspaceOutcome::Created(team) = store
-        .create_workspace(&ann, name, Timestamp::from_micros(3))
-        .await
-        .unwrap()
-    else {
-        panic!("not created");
-    };
-    for number in 0..30_u8 {
-        let owner = [&ann, &bob, &root][usize::from(number % 3)];
+    let team = make_workspace(&store, &ann, "team").await;
+    for number in 0..30 {
+        let owner = [&ann, &bob, &root][number as usize % 3];
         let kept = record(number, &format!("c{number:02}"), owner, 10);
         store.create(owner, kept.clone()).await.unwrap();
         if number % 5 == 0 {
-            store.attach(&root, attach(kept.id, team.get(), number)).await.unwrap();
+            store.attach(&root, attach(kept.id, team, number)).await.unwrap();
         }
     }
     let anns: Vec<String> = (0..30)
@@ -242,7 +190,7 @@ async fn somebody_sees_what_they_own_and_what_is_in_their_workspaces_page_by_pag
             };
             let (page, more) = names(&store, &ann, query).await;
             assert!(page.len() <= usize::from(limit));
-            after = page.last().map(|last| Name::new(last).unwrap());
+            after = page.last().map(|last| name(last));
             found.extend(page);
             if !more {
                 break;
@@ -256,7 +204,7 @@ async fn somebody_sees_what_they_own_and_what_is_in_their_workspaces_page_by_pag
 async fn a_page_ends_before_the_row_that_would_pass_its_bytes_but_never_before_the_first() {
     let (_folder, store) = open();
     let root = caller("t", "root", true);
-    for number in 0..5_u8 {
+    for number in 0..5 {
         store
             .create(&root, record(number, &format!("c{number}"), &root, 1000))
             .await
@@ -276,7 +224,7 @@ async fn a_page_ends_before_the_row_that_would_pass_its_bytes_but_never_before_t
 async fn of_many_creates_of_one_name_exactly_one_wins_and_all_are_answered() {
     let (_folder, store) = open();
     let root = Arc::new(caller("t", "root", true));
-    let tasks: Vec<_> = (0..64_u8)
+    let tasks: Vec<_> = (0..64)
         .map(|number| {
             let (store, root) = (store.clone(), Arc::clone(&root));
             tokio::spawn(async move { store.create(&root, record(number, "one", &root, 10)).await.unwrap() })

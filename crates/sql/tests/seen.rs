@@ -5,15 +5,11 @@
 use std::cell::Cell;
 use std::ops::ControlFlow;
 
-use patchbay_core::model::{
-    AttachmentId, Caller, ConnectionId, ConnectionType, KeyId, Name, Record, Sealed, Subject, Tenant, Timestamp,
-    Workspaces,
-};
-use patchbay_core::store::{
-    Attach, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, ListOutcome, ListQuery, StoreError,
-};
+use patchbay_core::model::{Caller, Timestamp};
+use patchbay_core::store::{AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, ListOutcome, ListQuery, StoreError};
 use patchbay_sql::database::{Database as _, EachRow, Row, Statements, Value};
 use patchbay_sql::{connections, schema, workspaces};
+use patchbay_testkit::sample::{all, attach, caller, name, record};
 use rusqlite::types::{Value as Bound, ValueRef};
 use rusqlite::{Connection, StatementStatus};
 
@@ -72,31 +68,20 @@ impl Statements for Counting<'_> {
     }
 }
 
-fn caller(subject: &str, admin: bool) -> Caller {
-    Caller {
-        tenant: Tenant::new("tenant").unwrap(),
-        subject: Subject::new(subject).unwrap(),
-        email: None,
-        admin,
-    }
-}
-
-/// A number as bytes that look like no other.
-fn scattered(number: usize) -> [u8; 16] {
-    (number as u128 + 1)
-        .wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)
-        .to_be_bytes()
+/// A number that looks like no other.
+fn scattered(number: usize) -> u128 {
+    (number as u128 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)
 }
 
 /// `stored` connections of an admin. Somebody else sees [`SEEN`] of them, the same whatever `stored` is.
 fn filled(stored: usize) -> Connection {
     let connection = Connection::open_in_memory().unwrap();
     schema::migrate(&connection).unwrap();
-    let (admin, somebody) = (caller("admin", true), caller("somebody", false));
+    let (admin, somebody) = (caller("tenant", "admin", true), caller("tenant", "somebody", false));
     let fill = |statements: &dyn Statements| -> Result<(), StoreError> {
         let now = Timestamp::from_micros(0);
         let made = (0..WORKSPACES).map(|number| {
-            let name = Name::new(&format!("room {number}")).unwrap();
+            let name = name(&format!("room {number}"));
             match workspaces::create(statements, &somebody, &name, now) {
                 Ok(CreateWorkspaceOutcome::Created(id)) => id,
                 other => panic!("{other:?}"),
@@ -106,30 +91,14 @@ fn filled(stored: usize) -> Connection {
         for number in 0..stored {
             // The first of each group is seen; those that nobody sees stand between.
             let (group, within) = (number % SEEN, number / SEEN);
-            let id = ConnectionId::from_random(scattered(number));
-            let record = Record {
-                id,
-                name: Name::new(&format!("connection {group:05} {within:05}")).unwrap(),
-                connection_type: ConnectionType::new("KAFKA").unwrap(),
-                owner: admin.subject.clone(),
-                created_at: now,
-                sealed: Sealed {
-                    key_id: KeyId::new("k1").unwrap(),
-                    bytes: vec![0; 64],
-                },
-            };
+            let name = format!("connection {group:05} {within:05}");
+            let record = record(scattered(number), &name, &admin, 64);
             assert_eq!(
                 connections::create(statements, &admin, &record)?,
                 CreateOutcome::Created
             );
             if within == 0 {
-                let attach = Attach {
-                    connection: id,
-                    workspace: made[group % WORKSPACES],
-                    workspaces: Workspaces::Managed,
-                    id: AttachmentId::from_random(scattered(number)),
-                    now,
-                };
+                let attach = attach(record.id, made[group % WORKSPACES], scattered(number));
                 let attached = connections::attach(statements, &admin, &attach)?;
                 assert!(matches!(attached, AttachOutcome::Attached(_)));
             }
@@ -146,13 +115,7 @@ fn list(connection: &Connection, caller: &Caller, limit: Option<u16>) -> (i64, u
         connection,
         steps: Cell::new(0),
     };
-    let query = ListQuery {
-        workspace: None,
-        workspaces: Workspaces::Managed,
-        after: None,
-        limit,
-        most_bytes: usize::MAX,
-    };
+    let query = ListQuery { limit, ..all() };
     match connections::list(&counting, caller, &query).unwrap() {
         ListOutcome::Page { rows, .. } => (counting.steps.get(), rows.len()),
         ListOutcome::NoWorkspace => unreachable!("none is named"),
@@ -162,14 +125,14 @@ fn list(connection: &Connection, caller: &Caller, limit: Option<u16>) -> (i64, u
 #[test]
 fn a_list_takes_as_many_steps_as_what_is_seen_needs_however_much_is_stored() {
     let (few, many) = (filled(2 * SEEN), filled(40 * SEEN));
-    let somebody = caller("somebody", false);
+    let somebody = caller("tenant", "somebody", false);
     for (limit, rows) in [(None, SEEN), (Some(100), 100)] {
         let (steps, seen) = list(&few, &somebody, limit);
         assert_eq!(seen, rows);
         assert_eq!(list(&many, &somebody, limit), (steps, rows), "limit {limit:?}");
     }
     // A page of everything likewise (it has fewer attachments where more is stored); everything itself is what follows.
-    let admin = caller("admin", true);
+    let admin = caller("tenant", "admin", true);
     assert!(list(&many, &admin, Some(100)).0 <= list(&few, &admin, Some(100)).0);
     assert!(list(&few, &admin, None).0 * 10 < list(&many, &admin, None).0);
 }

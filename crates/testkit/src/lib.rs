@@ -4,7 +4,7 @@
 //! [`Target`] to them: the core in this process over any store ([`InProcess`]), or a home behind an [`Address`].
 //! [`MemoryStore`] is the reference model, and [`model`] holds stores and targets against it. [`races`] sets many clients
 //! on a target at once and checks what they were told. [`faults`] breaks a target on purpose, to show that the cases
-//! notice. [`DynamoDbLocal`] is what a store on DynamoDB is tested over.
+//! notice. [`DynamoDbLocal`] is what a store on DynamoDB is tested over. [`sample`] makes what tests of stores hand them.
 
 mod cases;
 mod dynamodb_local;
@@ -13,6 +13,7 @@ mod memory;
 pub mod model;
 pub mod races;
 mod runner;
+pub mod sample;
 mod target;
 mod url;
 mod world;

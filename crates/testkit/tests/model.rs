@@ -7,26 +7,31 @@
     reason = "a test may panic, and say what it did"
 )]
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
-use std::fmt::Debug;
-use std::sync::atomic::{AtomicU64, Ordering};
-
+use bytes::Bytes;
+use http::{Request, StatusCode};
 use patchbay_core::model::{Person, Role, Tenant, WorkspaceId, Workspaces};
 use patchbay_sql::database::Database as _;
 use patchbay_sql::workspaces::put_member;
 use patchbay_sql::{DATABASE_FILE, NativeStore, Options};
-use patchbay_testkit::model::{SeedMembers, requests, same_answers, same_outcomes, steps};
+use patchbay_testkit::model::{SeedMembers, Sequences, same_outcomes, steps};
 use patchbay_testkit::races::{Race, RacyStore};
-use patchbay_testkit::{InProcess, MemoryStore};
-use proptest::strategy::Strategy;
-use proptest::test_runner::{Config, FileFailurePersistence, TestCaseError, TestError, TestRunner};
+use patchbay_testkit::{InProcess, MemoryStore, Setting, Target as _};
+use proptest::test_runner::TestError;
+use tokio::runtime::{Builder, Runtime};
 
-/// Sequences a test, of up to so many steps: some twenty-four thousand steps in all.
-const CASES: u32 = 400;
 const STEPS: usize = 120;
+/// Some twenty-four thousand steps in all.
+const SEQUENCES: Sequences = Sequences {
+    count: 400,
+    steps: STEPS,
+    beside: Some(file!()),
+};
 /// Small, so that lists are cut.
 const ANSWER_BYTES: usize = 2 * 1024;
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().build().unwrap()
+}
 
 /// A second way into a store's file.
 struct Members(rusqlite::Connection);
@@ -40,54 +45,15 @@ impl SeedMembers for Members {
     }
 }
 
-/// Runs a test on sequences, each with a number of its own. A sequence that fails is made shorter and, unless that is
-/// what a test is for, kept beside this file. Gives the kinds of outcomes that came, and how often.
-fn on<S: Strategy<Value: Debug>, K: Ord + Debug>(
-    sequences: S,
-    persistence: Option<FileFailurePersistence>,
-    test: impl AsyncFn(u64, &S::Value) -> Result<Vec<K>, String>,
-) -> Result<BTreeMap<K, usize>, TestError<S::Value>> {
-    let config = Config {
-        cases: CASES,
-        source_file: Some(file!()),
-        failure_persistence: persistence.map(|persistence| Box::new(persistence) as _),
-        ..Config::default()
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let case = AtomicU64::new(0);
-    let came = RefCell::new(BTreeMap::new());
-    TestRunner::new(config).run(&sequences, |sequence| {
-        let case = case.fetch_add(1, Ordering::Relaxed);
-        let kinds = runtime.block_on(test(case, &sequence)).map_err(TestCaseError::fail)?;
-        let mut came = came.borrow_mut();
-        for kind in kinds {
-            *came.entry(kind).or_insert(0) += 1;
-        }
-        Ok(())
-    })?;
-    let came = came.into_inner();
-    println!("{} steps: {came:?}", came.values().sum::<usize>());
-    Ok(came)
-}
-
-/// Keeps a sequence that failed.
-fn kept<S: Strategy<Value: Debug>, K: Ord + Debug>(
-    sequences: S,
-    test: impl AsyncFn(u64, &S::Value) -> Result<Vec<K>, String>,
-) -> BTreeMap<K, usize> {
-    let persistence = FileFailurePersistence::WithSource("regressions");
-    on(sequences, Some(persistence), test).unwrap_or_else(|error| panic!("{error}"))
-}
-
 fn the_native_store_is_as_the_model(mode: Workspaces) {
     let folder = tempfile::tempdir().unwrap();
     let store = NativeStore::open(folder.path(), Options::default()).unwrap();
     let members = rusqlite::Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
     members.pragma_update(None, "foreign_keys", true).unwrap();
     let members = Members(members);
-    let kinds = kept(steps(STEPS), async |case, steps| {
-        same_outcomes(&store, &members, mode, case, steps).await
-    });
+    let kinds = SEQUENCES.on_store(&runtime(), &store, &members, mode);
+    let kinds = kinds.unwrap_or_else(|error| panic!("{error}"));
+    println!("{} steps: {kinds:?}", kinds.values().sum::<usize>());
     for kind in [
         "Create Created",
         "Create NameTaken",
@@ -128,11 +94,15 @@ fn the_native_store_is_as_the_model_in_managed_mode() {
 fn the_surface_is_as_the_models(mode: Workspaces) {
     let folder = tempfile::tempdir().unwrap();
     let store = NativeStore::open(folder.path(), Options::default()).unwrap();
-    let statuses = kept(requests(STEPS), async |case, requests| {
-        let target = InProcess::new(store.clone(), mode, ANSWER_BYTES);
-        let model = InProcess::new(MemoryStore::default(), mode, ANSWER_BYTES);
-        same_answers(&target, &model, case, requests).await
-    });
+    let setting = Setting {
+        workspaces: mode,
+        answer_bytes: ANSWER_BYTES,
+        callers: true,
+    };
+    let target = InProcess::new(store, mode, ANSWER_BYTES);
+    let statuses = SEQUENCES.on_target(&runtime(), &target, setting);
+    let statuses = statuses.unwrap_or_else(|error| panic!("{error}"));
+    println!("{} requests: {statuses:?}", statuses.values().sum::<usize>());
     assert_eq!(
         Vec::from_iter(statuses.into_keys()),
         [200, 204, 400, 403, 404, 409, 413]
@@ -149,9 +119,36 @@ fn the_surface_over_the_native_store_is_as_the_models_in_managed_mode() {
     the_surface_is_as_the_models(Workspaces::Managed);
 }
 
+/// Everybody is one admin of one tenant, as behind an address.
+#[test]
+fn a_target_without_callers_is_as_the_model_from_sequence_to_sequence() {
+    let (mode, answer_bytes) = (Workspaces::Managed, ANSWER_BYTES);
+    let setting = Setting {
+        workspaces: mode,
+        answer_bytes,
+        callers: false,
+    };
+    let fresh = || InProcess::new(MemoryStore::default(), mode, answer_bytes);
+    let statuses = SEQUENCES.on_target(&runtime(), &fresh(), setting).unwrap();
+    assert_eq!(Vec::from_iter(statuses.into_keys()), [200, 204, 400, 404, 409, 413]);
+
+    let used = fresh();
+    runtime().block_on(async {
+        let body = Bytes::from_static(br#"{"name":"a","type":"KAFKA"}"#);
+        let create = Request::post("/v1/api/connections/create").body(body).unwrap();
+        assert_eq!(used.send(None, create).await.unwrap().status(), StatusCode::OK);
+    });
+    let outcome = SEQUENCES.on_target(&runtime(), &used, setting);
+    assert!(matches!(outcome, Err(TestError::Fail(..))), "{outcome:?}");
+}
+
 #[test]
 fn a_store_that_is_not_as_the_model_is_found_out_and_its_sequence_made_short() {
-    let outcome = on(steps(STEPS), None, async |case, steps| {
+    let sequences = Sequences {
+        beside: None,
+        ..SEQUENCES
+    };
+    let outcome = sequences.run(&runtime(), steps(STEPS), async |case, steps| {
         let members = MemoryStore::default();
         let store = RacyStore::new(members.clone(), Race::StaleReads);
         same_outcomes(&store, &members, Workspaces::Open, case, steps).await

@@ -15,11 +15,6 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
-use patchbay_core::model::{
-    AttachmentId, Caller, ConnectionId, ConnectionType, KeyId, Name, Record, Sealed, Subject, Tenant, Timestamp,
-    WorkspaceId, Workspaces,
-};
-use patchbay_core::store::{Attach, CreateWorkspaceOutcome, ListOutcome, ListQuery, Store as _};
 use patchbay_dynamodb::{DynamoStore, definition};
 use patchbay_testkit::DynamoDbLocal;
 use tokio::sync::Notify;
@@ -169,73 +164,4 @@ pub async fn store() -> (DynamoStore, Client, Wire, String) {
     definition(&client, &table).unwrap().send().await.unwrap();
     wire.requests();
     (DynamoStore::new(client.clone(), table.clone()), client, wire, table)
-}
-
-pub fn caller(tenant: &str, subject: &str, admin: bool) -> Caller {
-    Caller {
-        tenant: Tenant::new(tenant).unwrap(),
-        subject: Subject::new(subject).unwrap(),
-        email: None,
-        admin,
-    }
-}
-
-pub fn record(number: u128, name: &str, owner: &Caller, sealed: usize) -> Record {
-    Record {
-        id: ConnectionId::from_random(number.to_be_bytes()),
-        name: Name::new(name).unwrap(),
-        connection_type: ConnectionType::new("KAFKA").unwrap(),
-        owner: owner.subject.clone(),
-        created_at: Timestamp::from_micros(1),
-        sealed: Sealed {
-            key_id: KeyId::new("k1").unwrap(),
-            bytes: vec![7; sealed],
-        },
-    }
-}
-
-pub fn attach(connection: ConnectionId, workspace: WorkspaceId, id: u128) -> Attach {
-    Attach {
-        connection,
-        workspace,
-        workspaces: Workspaces::Open,
-        id: AttachmentId::from_random(id.to_be_bytes()),
-        now: Timestamp::from_micros(2),
-    }
-}
-
-pub fn workspace(id: u64) -> WorkspaceId {
-    WorkspaceId::new(id).unwrap()
-}
-
-pub fn all() -> ListQuery {
-    ListQuery {
-        workspace: None,
-        workspaces: Workspaces::Open,
-        after: None,
-        limit: None,
-        most_bytes: usize::MAX,
-    }
-}
-
-pub fn name(text: &str) -> Name {
-    Name::new(text).unwrap()
-}
-
-pub async fn make_workspace(store: &DynamoStore, caller: &Caller, text: &str) -> WorkspaceId {
-    match store
-        .create_workspace(caller, name(text), Timestamp::from_micros(3))
-        .await
-        .unwrap()
-    {
-        CreateWorkspaceOutcome::Created(id) => id,
-        other => panic!("{other:?}"),
-    }
-}
-
-pub async fn names(store: &DynamoStore, caller: &Caller, query: ListQuery) -> (Vec<String>, bool) {
-    match store.list(caller, query).await.unwrap() {
-        ListOutcome::Page { rows, more } => (rows.iter().map(|row| row.record.name.to_string()).collect(), more),
-        ListOutcome::NoWorkspace => panic!("no such workspace"),
-    }
 }

@@ -176,27 +176,28 @@ impl Shown {
     }
 }
 
-/// Sends the requests to `target` and to `model`, in tenants of this case's own, and compares status, headers and body
-/// of each answer, apart from random ids (which are matched by the order in which they show), times and cursors. Gives
-/// the statuses.
+/// Sends the requests to `target` and to `model`, in tenants of this case's own or, where there is none, all on behalf of
+/// everybody, and compares status, headers and body of each answer, apart from random ids (which are matched by the order
+/// in which they show), times and cursors. Gives the statuses.
 ///
 /// # Errors
 /// The first request whose answers differ, and both.
 pub async fn same_answers(
     target: &dyn Target,
     model: &dyn Target,
-    case: u64,
+    case: Option<u64>,
     requests: &[Request],
 ) -> Result<Vec<u16>, String> {
     let mut statuses = Vec::new();
     let (mut by_target, mut by_model) = (Shown::default(), Shown::default());
     for (place, request) in (0..).zip(requests) {
-        let caller = caller(&format!("case-{case}"), request.who).map_err(|invalid: Invalid| invalid.to_string())?;
+        let caller = case.map(|case| caller(&format!("case-{case}"), request.who));
+        let caller = caller.transpose().map_err(|invalid: Invalid| invalid.to_string())?;
         let answer = async |target: &dyn Target, shown: &mut Shown| {
             let sent = http::Request::post(format!("/v1/api/{}", request.path))
                 .body(Bytes::from(shown.fill(&request.body)))
                 .map_err(|error| error.to_string())?;
-            let answer = target.send(Some(&caller), sent).await?;
+            let answer = target.send(caller.as_ref(), sent).await?;
             Ok::<_, String>((answer.status().as_u16(), shown.plain(&answer)))
         };
         let (status, expected) = answer(model, &mut by_model).await?;
