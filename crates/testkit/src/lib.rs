@@ -4,11 +4,14 @@
 //! [`Target`] to them: the core in this process over any store ([`InProcess`]), or a home behind an [`Address`].
 //! [`MemoryStore`] is the reference model, and [`model`] holds stores and targets against it. [`races`] sets many clients
 //! on a target at once and checks what they were told. [`faults`] breaks a target on purpose, to show that the cases
-//! notice. [`DynamoDbLocal`] is what a store on DynamoDB is tested over. [`sample`] makes what tests of stores hand them.
+//! notice. [`DynamoDbLocal`] is what a store on DynamoDB is tested over, [`lambda`] has what AWS puts around a function,
+//! and [`sample`] makes what tests of stores hand them.
 
 mod cases;
 mod dynamodb_local;
 pub mod faults;
+pub mod lambda;
+mod loopback;
 mod memory;
 pub mod model;
 pub mod races;
