@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod api;
+mod encoded;
 pub mod identity;
 pub mod limits;
 pub mod model;

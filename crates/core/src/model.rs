@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -163,7 +164,7 @@ impl fmt::Display for WorkspaceId {
 }
 
 /// A point in time: microseconds since 1970-01-01T00:00:00Z.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
@@ -268,11 +269,12 @@ impl fmt::Display for KeyId {
 }
 
 /// Details as a store keeps them: ciphertext, and which key made it.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sealed {
     /// The key that opens it.
     pub key_id: KeyId,
     /// Format version, nonce and ciphertext; see [`crate::seal`].
+    #[serde(with = "crate::encoded::bytes")]
     pub bytes: Vec<u8>,
 }
 
@@ -283,7 +285,7 @@ impl fmt::Debug for Sealed {
 }
 
 /// A connection as a store keeps it, apart from its attachments. It does not change once created, its sealing apart.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// Its id.
     pub id: ConnectionId,
@@ -300,7 +302,7 @@ pub struct Record {
 }
 
 /// A workspace that a connection is attached to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attached {
     /// The workspace.
     pub workspace: WorkspaceId,
@@ -309,7 +311,7 @@ pub struct Attached {
 }
 
 /// A workspace, apart from its members and connections.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Workspace {
     /// Its id.
     pub id: WorkspaceId,
@@ -322,7 +324,7 @@ pub struct Workspace {
 }
 
 /// What a member of a workspace may do there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Role {
     /// May also detach others' connections and change the members.
     Owner,
@@ -331,7 +333,7 @@ pub enum Role {
 }
 
 /// How a member of a workspace is known.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Person {
     /// By subject.
     Subject(Subject),
@@ -340,7 +342,7 @@ pub enum Person {
 }
 
 /// Who is calling, out of a verified token.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Caller {
     /// Their tenant.
     pub tenant: Tenant,
@@ -353,7 +355,7 @@ pub struct Caller {
 }
 
 /// Whether workspaces come into being by being named.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Workspaces {
     /// Any id may be used; the first attach makes the workspace `workspace-<id>`, without members.
     Open,

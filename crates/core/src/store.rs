@@ -6,12 +6,14 @@
 
 use std::future::Future;
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::{
     Attached, AttachmentId, Caller, ConnectionId, Name, Record, Subject, Timestamp, Workspace, WorkspaceId, Workspaces,
 };
 
 /// What went wrong in a store. Messages are for the log and never hold details.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Serialize, Deserialize)]
 pub enum StoreError {
     /// Too much is waiting; nothing was done (429).
     #[error("storage is busy: {0}")]
@@ -25,7 +27,7 @@ pub enum StoreError {
 }
 
 /// How a connection is looked up.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Lookup {
     /// By its name.
     Name(Name),
@@ -34,7 +36,7 @@ pub enum Lookup {
 }
 
 /// A connection and the workspaces it is attached to that the caller may see, sorted by name.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
     /// The connection.
     pub record: Record,
@@ -43,7 +45,7 @@ pub struct Seen {
 }
 
 /// Outcome of [`Store::create`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CreateOutcome {
     /// It is stored.
     Created,
@@ -52,7 +54,7 @@ pub enum CreateOutcome {
 }
 
 /// What [`Store::list`] is asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListQuery {
     /// Only connections attached to this workspace.
     pub workspace: Option<WorkspaceId>,
@@ -89,7 +91,7 @@ fn text_bytes(text: &str) -> usize {
 }
 
 /// Outcome of [`Store::list`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ListOutcome {
     /// The rows, ordered by name, and whether more follow.
     Page {
@@ -103,7 +105,7 @@ pub enum ListOutcome {
 }
 
 /// What [`Store::attach`] is asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attach {
     /// The connection.
     pub connection: ConnectionId,
@@ -118,7 +120,7 @@ pub struct Attach {
 }
 
 /// Outcome of [`Store::attach`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AttachOutcome {
     /// Attached now or before, with this id.
     Attached(AttachmentId),
@@ -133,7 +135,7 @@ pub enum AttachOutcome {
 }
 
 /// Outcome of [`Store::detach`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DetachOutcome {
     /// No longer attached.
     Detached,
@@ -144,7 +146,7 @@ pub enum DetachOutcome {
 }
 
 /// Outcome of [`Store::delete`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DeleteOutcome {
     /// It is gone.
     Deleted(ConnectionId),
@@ -157,7 +159,7 @@ pub enum DeleteOutcome {
 }
 
 /// Outcome of [`Store::create_workspace`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CreateWorkspaceOutcome {
     /// It exists, and the caller is its OWNER.
     Created(WorkspaceId),
@@ -168,7 +170,7 @@ pub enum CreateWorkspaceOutcome {
 }
 
 /// Whose workspaces [`Store::list_workspaces`] gives.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WorkspacesOf {
     /// Every workspace of the tenant.
     Everybody,
@@ -186,7 +188,7 @@ pub fn workspace_bytes(workspace: &Workspace) -> usize {
 }
 
 /// Outcome of [`Store::list_workspaces`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ListWorkspacesOutcome {
     /// All of them, ordered by id.
     All(Vec<Workspace>),

@@ -72,7 +72,10 @@ pub trait Database {
 }
 
 /// The first row of a result, if there is one, as `read` takes it.
-pub(crate) fn first<T>(
+///
+/// # Errors
+/// What the database reports, or `read` returns.
+pub fn first<T>(
     statements: &dyn Statements,
     sql: &'static str,
     params: &[Value<'_>],
@@ -87,8 +90,10 @@ pub(crate) fn first<T>(
 }
 
 /// All rows of a result, as `read` takes them.
-#[cfg(feature = "native")]
-pub(crate) fn all<T>(
+///
+/// # Errors
+/// What the database reports, or `read` returns.
+pub fn all<T>(
     statements: &dyn Statements,
     sql: &'static str,
     params: &[Value<'_>],
@@ -103,7 +108,10 @@ pub(crate) fn all<T>(
 }
 
 /// An integer column.
-pub(crate) fn int(row: &dyn Row, column: usize) -> Result<i64, StoreError> {
+///
+/// # Errors
+/// [`StoreError::Damaged`] where it is anything else.
+pub fn int(row: &dyn Row, column: usize) -> Result<i64, StoreError> {
     match row.value(column)? {
         Value::Int(value) => Ok(value),
         _ => Err(wrong(column, "an integer")),
@@ -111,7 +119,10 @@ pub(crate) fn int(row: &dyn Row, column: usize) -> Result<i64, StoreError> {
 }
 
 /// A text column.
-pub(crate) fn text(row: &dyn Row, column: usize) -> Result<&str, StoreError> {
+///
+/// # Errors
+/// [`StoreError::Damaged`] where it is anything else.
+pub fn text(row: &dyn Row, column: usize) -> Result<&str, StoreError> {
     match row.value(column)? {
         Value::Text(value) => Ok(value),
         _ => Err(wrong(column, "text")),
@@ -119,7 +130,10 @@ pub(crate) fn text(row: &dyn Row, column: usize) -> Result<&str, StoreError> {
 }
 
 /// A column of bytes.
-pub(crate) fn blob(row: &dyn Row, column: usize) -> Result<&[u8], StoreError> {
+///
+/// # Errors
+/// [`StoreError::Damaged`] where it is anything else.
+pub fn blob(row: &dyn Row, column: usize) -> Result<&[u8], StoreError> {
     match row.value(column)? {
         Value::Blob(value) => Ok(value),
         _ => Err(wrong(column, "bytes")),

@@ -6,9 +6,7 @@
 use patchbay_core::store::StoreError;
 
 use crate::database::{Database, Statements, first, int};
-use crate::statements::READY;
 
-/// What leads from one version to the next: `STEPS[n]` makes version `n + 1`. A step that was released never changes.
 const STEPS: &[&[&str]] = &[&[
     "CREATE TABLE workspace (
         tenant TEXT NOT NULL, id INTEGER NOT NULL, name TEXT NOT NULL,
@@ -39,6 +37,20 @@ const STEPS: &[&[&str]] = &[&[
     "CREATE TABLE counter (tenant TEXT NOT NULL PRIMARY KEY, last INTEGER NOT NULL) STRICT, WITHOUT ROWID",
 ]];
 
+/// Tables with a version of their own, which is a row of the table `meta`. A database may hold several such sets.
+pub struct Schema {
+    /// The version's key in `meta`.
+    pub key: &'static str,
+    /// What leads from one version to the next: `steps[n]` makes version `n + 1`. A step that was released never changes.
+    pub steps: &'static [&'static [&'static str]],
+}
+
+/// The tables of the store.
+const STORE: Schema = Schema {
+    key: "schema",
+    steps: STEPS,
+};
+
 /// The schema version that this program writes.
 pub const VERSION: i64 = STEPS.len() as i64;
 
@@ -62,23 +74,44 @@ pub enum Migration {
 /// # Errors
 /// What the database reports; nothing has changed then.
 pub fn migrate(database: &impl Database) -> Result<Migration, StoreError> {
-    migrate_by(database, STEPS)
+    database.transaction(migrate_in)
+}
+
+/// As [`migrate`], as part of a transaction that does more.
+///
+/// # Errors
+/// What the database reports; the transaction must then be given up.
+pub fn migrate_in(statements: &dyn Statements) -> Result<Migration, StoreError> {
+    STORE.migrate_in(statements)
 }
 
 /// Brings a database to an older version of the schema, or to none where there is no such version.
 #[cfg(feature = "native")]
 pub(crate) fn migrate_to(database: &impl Database, version: i64) -> Result<Migration, StoreError> {
     let steps = usize::try_from(version).ok().and_then(|count| STEPS.get(..count));
-    migrate_by(database, steps.unwrap_or_default())
+    let older = Schema {
+        steps: steps.unwrap_or_default(),
+        ..STORE
+    };
+    database.transaction(|statements| older.migrate_in(statements))
 }
 
-pub(crate) fn migrate_by(
-    database: &impl Database,
-    steps: &'static [&'static [&'static str]],
-) -> Result<Migration, StoreError> {
-    database.transaction(|statements| {
-        let known = i64::try_from(steps.len()).unwrap_or(i64::MAX);
-        let from = version(statements)?;
+/// The version of the schema, 0 in a database without one.
+///
+/// # Errors
+/// What the database reports.
+pub fn version(statements: &dyn Statements) -> Result<i64, StoreError> {
+    STORE.version(statements)
+}
+
+impl Schema {
+    /// Brings these tables to their newest version, as part of a transaction.
+    ///
+    /// # Errors
+    /// What the database reports; the transaction must then be given up.
+    pub fn migrate_in(&self, statements: &dyn Statements) -> Result<Migration, StoreError> {
+        let known = i64::try_from(self.steps.len()).unwrap_or(i64::MAX);
+        let from = self.version(statements)?;
         if from > known {
             return Ok(Migration::Newer { found: from });
         }
@@ -91,31 +124,29 @@ pub(crate) fn migrate_by(
                 &[],
             )?;
         }
-        for step in steps.iter().skip(usize::try_from(from).unwrap_or(usize::MAX)) {
+        for step in self.steps.iter().skip(usize::try_from(from).unwrap_or(usize::MAX)) {
             for sql in *step {
                 statements.execute(sql, &[])?;
             }
         }
         statements.execute(
-            "INSERT INTO meta (key, value) VALUES ('schema', ?1) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-            &[known.into()],
+            "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            &[self.key.into(), known.into()],
         )?;
         Ok(Migration::Done { from })
-    })
-}
+    }
 
-/// The version of the schema, 0 in a database without one.
-///
-/// # Errors
-/// What the database reports.
-pub fn version(statements: &dyn Statements) -> Result<i64, StoreError> {
-    let table = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'meta'";
-    if first(statements, table, &[], |row| int(row, 0))?.is_none() {
-        return Ok(0);
+    /// The version that these tables have, 0 if they are not there.
+    fn version(&self, statements: &dyn Statements) -> Result<i64, StoreError> {
+        let table = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'meta'";
+        if first(statements, table, &[], |row| int(row, 0))?.is_none() {
+            return Ok(0);
+        }
+        let version = "SELECT value FROM meta WHERE key = ?1";
+        let version = first(statements, version, &[self.key.into()], |row| int(row, 0))?.unwrap_or(0);
+        if version < 0 {
+            return Err(StoreError::Damaged("the schema version is negative".into()));
+        }
+        Ok(version)
     }
-    let version = first(statements, READY, &[], |row| int(row, 0))?.unwrap_or(0);
-    if version < 0 {
-        return Err(StoreError::Damaged("the schema version is negative".into()));
-    }
-    Ok(version)
 }

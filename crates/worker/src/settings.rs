@@ -1,0 +1,132 @@
+//! The Worker's variables and secrets.
+
+use patchbay_core::identity::Authentication;
+use patchbay_core::model::Workspaces;
+use patchbay_core::seal::KeyRing;
+
+/// Where reads come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reads {
+    /// From KV where it has the answer, no older than so many seconds; else from the tenant's object.
+    Edge {
+        /// The lease of an entry, at least [`LEAST_AGE`].
+        max_age: u64,
+    },
+    /// From the tenant's object, every one.
+    Strong,
+}
+
+/// The least `PATCHBAY_EDGE_MAX_AGE`, in seconds: KV itself may take as long to show a change.
+pub const LEAST_AGE: u64 = 60;
+/// `PATCHBAY_EDGE_MAX_AGE` where nothing is said, in seconds.
+const DEFAULT_AGE: u64 = 300;
+/// The most: a day. Past it, a removed member might read for longer than anybody would expect.
+const MOST_AGE: u64 = 86_400;
+
+/// How much is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Log {
+    /// A line for every request.
+    Requests,
+    /// Lines for requests that failed on this side: 5xx.
+    Failures,
+}
+
+/// Everything that the Worker is told.
+#[derive(Debug)]
+pub struct Settings {
+    /// `PATCHBAY_AUTH`: who may call.
+    pub authentication: Authentication,
+    /// `PATCHBAY_WORKSPACES`: whether workspaces come into being by being named.
+    pub workspaces: Workspaces,
+    /// `PATCHBAY_READS` and `PATCHBAY_EDGE_MAX_AGE`.
+    pub reads: Reads,
+    /// `PATCHBAY_LOG`.
+    pub log: Log,
+    /// `PATCHBAY_KEYS`, a secret.
+    pub keys: KeyRing,
+}
+
+/// A variable that means nothing. Never repeats a secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{name} {why}")]
+pub struct WrongSetting {
+    name: &'static str,
+    why: String,
+}
+
+impl Settings {
+    /// Takes each variable as `lookup` gives it: `None` where it is not set.
+    ///
+    /// # Errors
+    /// The first variable that means nothing.
+    pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, WrongSetting> {
+        let authentication = Authentication::of_setting(lookup("PATCHBAY_AUTH").as_deref());
+        let authentication = authentication.map_err(|error| WrongSetting {
+            name: "PATCHBAY_AUTH",
+            why: error.to_string(),
+        })?;
+        let off = matches!(authentication, Authentication::Off(_));
+        let workspaces = choose(&lookup, "PATCHBAY_WORKSPACES", "open or managed", |value| match value {
+            None if off => Some(Workspaces::Open),
+            None | Some("managed") => Some(Workspaces::Managed),
+            Some("open") => Some(Workspaces::Open),
+            Some(_) => None,
+        })?;
+        if workspaces == Workspaces::Open && !off {
+            return Err(WrongSetting {
+                name: "PATCHBAY_WORKSPACES",
+                why: "may be open only with PATCHBAY_AUTH=off".into(),
+            });
+        }
+        let keys = lookup("PATCHBAY_KEYS").unwrap_or_default();
+        let keys = KeyRing::parse(&keys).map_err(|invalid| WrongSetting {
+            name: "PATCHBAY_KEYS",
+            why: invalid.to_string(),
+        })?;
+        Ok(Self {
+            authentication,
+            workspaces,
+            reads: Reads::read(&lookup)?,
+            log: choose(&lookup, "PATCHBAY_LOG", "requests or failures", |value| match value {
+                None | Some("requests") => Some(Log::Requests),
+                Some("failures") => Some(Log::Failures),
+                Some(_) => None,
+            })?,
+            keys,
+        })
+    }
+}
+
+impl Reads {
+    /// The part of the settings that a tenant's object needs as well.
+    ///
+    /// # Errors
+    /// The first variable that means nothing.
+    pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, WrongSetting> {
+        let age = format!("whole seconds from {LEAST_AGE} to {MOST_AGE}");
+        let max_age = choose(&lookup, "PATCHBAY_EDGE_MAX_AGE", &age, |value| match value {
+            None => Some(DEFAULT_AGE),
+            Some(value) => value.parse().ok().filter(|age| (LEAST_AGE..=MOST_AGE).contains(age)),
+        })?;
+        choose(&lookup, "PATCHBAY_READS", "edge or strong", |value| match value {
+            None | Some("edge") => Some(Self::Edge { max_age }),
+            Some("strong") => Some(Self::Strong),
+            Some(_) => None,
+        })
+    }
+}
+
+/// What a variable's value means; `None` where it means nothing.
+fn choose<T>(
+    lookup: &impl Fn(&str) -> Option<String>,
+    name: &'static str,
+    expected: &str,
+    meaning: impl FnOnce(Option<&str>) -> Option<T>,
+) -> Result<T, WrongSetting> {
+    let value = lookup(name);
+    meaning(value.as_deref()).ok_or_else(|| WrongSetting {
+        name,
+        why: format!("must be {expected}, not {value:?}"),
+    })
+}
