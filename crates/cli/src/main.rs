@@ -1,9 +1,11 @@
 //! The one binary of Patchbay. Started by AWS Lambda it is the function; otherwise it takes commands, and without one it
 //! serves. Features choose what is linked.
 
+#[cfg(any(feature = "lambda", feature = "native"))]
 mod host;
 #[cfg(feature = "native")]
 mod native;
+#[cfg(any(feature = "lambda", feature = "native"))]
 mod variables;
 
 use std::io::Write as _;
@@ -24,6 +26,14 @@ fn main() -> ExitCode {
     }
 }
 
+#[cfg(feature = "lambda")]
+fn function() -> anyhow::Result<()> {
+    variables::refuse_unknown(|name| patchbay_lambda::VARIABLES.contains(&name))?;
+    hush_panics();
+    patchbay_lambda::run(host::NativeHost)
+}
+
+#[cfg(not(feature = "lambda"))]
 fn function() -> anyhow::Result<()> {
     anyhow::bail!(
         "this build is no Lambda function: build one with `cargo build --package patchbay --no-default-features \
@@ -42,6 +52,7 @@ fn commands() -> anyhow::Result<()> {
 }
 
 /// The log gets a panic's place alone: its text may quote what it choked on.
+#[cfg(any(feature = "lambda", feature = "native"))]
 fn hush_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string);

@@ -40,8 +40,41 @@ pub struct Config {
     pub authentication: Authentication,
     /// Whether workspaces come into being by being named. [`Workspaces::Open`] goes only with authentication off.
     pub workspaces: Workspaces,
-    /// The home's bound for an answer, in bytes: native 16 MiB, Worker 8 MiB, Lambda 5 MiB.
+    /// The home's bound for an answer, in bytes: native 16 MiB, Worker 8 MiB. [`Admitted::within`] sets another.
     pub answer_bytes: usize,
+}
+
+/// What an answer may come to, and how its bytes count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// So many bytes.
+    Plain(usize),
+    /// So many bytes once the answer is written as a string in JSON, as Lambda hands it on: each quotation mark, backslash
+    /// and line break in it then takes two.
+    InJson(usize),
+}
+
+impl Bound {
+    /// The bytes that there may be.
+    pub(crate) fn most(self) -> usize {
+        match self {
+            Self::Plain(most) | Self::InJson(most) => most,
+        }
+    }
+
+    /// What part of an answer counts for.
+    pub(crate) fn count(self, json: &[u8]) -> usize {
+        match self {
+            Self::Plain(_) => json.len(),
+            // JSON has no other control characters than these.
+            Self::InJson(_) => {
+                let escaped = json
+                    .iter()
+                    .filter(|byte| matches!(byte, b'"' | b'\\' | b'\n' | b'\r' | b'\t'));
+                json.len() + escaped.count()
+            }
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,6 +157,11 @@ pub fn operations() -> impl Iterator<Item = &'static str> {
     ROUTES.iter().map(|route| route.name).chain([UNKNOWN])
 }
 
+/// The path of a route, if this is one: for homes that are called by longer paths.
+pub fn route(path: &str) -> Option<&'static str> {
+    ROUTES.iter().map(|route| route.path).find(|route| *route == path)
+}
+
 /// A request whose head is in order: it waits for its body.
 #[derive(Debug, Clone)]
 pub struct Admitted {
@@ -131,10 +169,13 @@ pub struct Admitted {
     /// Nobody on the routes that need no authentication.
     caller: Option<Caller>,
     head: Head,
+    /// Where it is not [`Config::answer_bytes`].
+    bound: Option<Bound>,
 }
 
 #[derive(Debug, Clone)]
 struct Head {
+    method: &'static str,
     name: &'static str,
     request_id: HeaderValue,
 }
@@ -150,6 +191,8 @@ pub enum Refusal {
     Broken,
     /// The home does as much as it can already: 503 with `Retry-After`.
     Busy,
+    /// The home must answer before storage has: 503 with `Retry-After`. A change may be done all the same.
+    OutOfTime,
     /// The request panicked: 500.
     Failed,
     /// The home answers only its own machine, and the request may come from a web page or another machine: 403.
@@ -167,9 +210,17 @@ impl Admitted {
         self.head.request_id.to_str().unwrap_or_default()
     }
 
-    /// Whether its answer may be as long as [`Config::answer_bytes`]; others are short.
+    /// Whether its answer may be as long as the bound for answers; others are short.
     pub fn has_large_answer(&self) -> bool {
         matches!(self.operation, Operation::List | Operation::ListWorkspaces)
+    }
+
+    /// Bounds the answer for this request otherwise than [`Config::answer_bytes`] does. A bound below 850,000 bytes may be
+    /// too short for a single connection, which is answered all the same.
+    #[must_use]
+    pub fn within(mut self, bound: Bound) -> Self {
+        self.bound = Some(bound);
+        self
     }
 
     /// Whether the operation takes a body; what comes with others is not read.
@@ -187,6 +238,13 @@ impl Admitted {
             Refusal::TooSlow => Problem::new(StatusCode::REQUEST_TIMEOUT, "The body did not arrive in time."),
             Refusal::Broken => Problem::bad("The body broke off."),
             Refusal::Busy => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Too much is under way; try again."),
+            Refusal::OutOfTime => Problem {
+                cause: Some("the time for the call ran out".into()),
+                ..Problem::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "Storage did not answer in time; nothing is acknowledged, try again.",
+                )
+            },
             Refusal::Failed => Problem::failed("the request panicked"),
             Refusal::Foreign => Problem::forbidden(
                 "Without authentication only programs on this machine may call: `Host` must be localhost or a loopback \
@@ -209,6 +267,8 @@ pub struct Answer {
 /// The part of a request's log line that the core knows. Nothing of a body is in it.
 #[derive(Debug, Clone)]
 pub struct LogLine {
+    /// The request's method, `other` where it is none of HTTP's own: a client's inventions may be as long as a head.
+    pub method: &'static str,
     /// One of [`operations`].
     pub operation: &'static str,
     /// The request's id.
@@ -244,6 +304,7 @@ impl<S: Store, H: Host> Patchbay<S, H> {
     pub async fn admit(&self, parts: &Parts) -> Result<Admitted, Answer> {
         let route = ROUTES.iter().find(|route| route.path == parts.uri.path());
         let head = Head {
+            method: method(&parts.method),
             name: route.map_or(UNKNOWN, |route| route.name),
             request_id: request_id(&parts.headers, &self.registry.host),
         };
@@ -263,6 +324,7 @@ impl<S: Store, H: Host> Patchbay<S, H> {
             operation: route.operation,
             caller: None,
             head,
+            bound: None,
         };
         if !admitted.has_body() {
             return Ok(admitted);
@@ -294,18 +356,32 @@ impl<S: Store, H: Host> Patchbay<S, H> {
         Ok(admitted)
     }
 
+    /// The answer to what a home cannot read as a request at all: 400.
+    pub fn unreadable(&self) -> Answer {
+        let head = Head {
+            method: OTHER,
+            name: UNKNOWN,
+            request_id: request_id(&HeaderMap::new(), &self.registry.host),
+        };
+        let mut problem = Problem::bad("The request's head cannot be read.");
+        problem.cause = Some(problem.msg.clone().into_owned());
+        head.refuse(None, problem)
+    }
+
     /// Answers an admitted request, given its body. Cancel-safe: a change is whole or absent.
     pub async fn answer(&self, admitted: Admitted, body: Bytes) -> Answer {
         let Admitted {
             operation,
             caller,
             head,
+            bound,
         } = admitted;
+        let bound = bound.unwrap_or(Bound::Plain(self.registry.config.answer_bytes));
         if body.len() > limits::BODY_BYTES {
             return head.refuse(caller.as_ref(), body_too_long());
         }
         let outcome = match &caller {
-            Some(caller) => self.call(operation, caller, &body).await,
+            Some(caller) => self.call(operation, caller, &body, bound).await,
             None => self.around(operation).await,
         };
         match outcome {
@@ -315,18 +391,24 @@ impl<S: Store, H: Host> Patchbay<S, H> {
         }
     }
 
-    async fn call(&self, operation: Operation, caller: &Caller, body: &[u8]) -> Result<Option<Json>, Problem> {
+    async fn call(
+        &self,
+        operation: Operation,
+        caller: &Caller,
+        body: &[u8],
+        bound: Bound,
+    ) -> Result<Option<Json>, Problem> {
         let registry = &self.registry;
         match operation {
             Operation::Create => registry.create(caller, body).await.map(Some),
             Operation::Attach => registry.attach(caller, body).await.map(Some),
-            Operation::List => registry.list(caller, body).await.map(Some),
+            Operation::List => registry.list(caller, body, bound).await.map(Some),
             Operation::Get => registry.get(caller, body).await.map(Some),
             Operation::GetById => registry.get_by_id(caller, body).await.map(Some),
             Operation::Detach => registry.detach(caller, body).await.map(|()| None),
             Operation::Delete => registry.delete(caller, body).await.map(|()| None),
             Operation::CreateWorkspace => registry.create_workspace(caller, body).await.map(Some),
-            Operation::ListWorkspaces => registry.list_workspaces(caller, body).await.map(Some),
+            Operation::ListWorkspaces => registry.list_workspaces(caller, body, bound).await.map(Some),
             Operation::Config | Operation::Healthy | Operation::Ready => self.around(operation).await,
         }
     }
@@ -378,6 +460,7 @@ impl Head {
         problem: Option<String>,
     ) -> Answer {
         let log = LogLine {
+            method: self.method,
             operation: self.name,
             request_id: self.request_id.to_str().unwrap_or_default().to_owned(),
             tenant: caller.map(|caller| caller.tenant.clone()),
@@ -394,6 +477,17 @@ impl Head {
         headers.insert(X_REQUEST_ID, self.request_id.clone());
         Answer { response, log }
     }
+}
+
+/// How logs call a method that is none of HTTP's own.
+const OTHER: &str = "other";
+
+fn method(method: &Method) -> &'static str {
+    const NAMES: [&str; 9] = [
+        "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH",
+    ];
+    let known = NAMES.into_iter().find(|name| *name == method.as_str());
+    known.unwrap_or(OTHER)
 }
 
 fn body_too_long() -> Problem {

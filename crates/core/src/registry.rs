@@ -1,6 +1,6 @@
 //! The operations: a parsed body, the store, and sealing around it.
 
-use crate::api::{Config, Host};
+use crate::api::{Bound, Config, Host};
 use crate::limits;
 use crate::model::{Attached, AttachmentId, Caller, ConnectionId, Details};
 use crate::problem::Problem;
@@ -81,13 +81,8 @@ impl<S: Store, H: Host> Registry<S, H> {
         opened.map_err(|error| Problem::failed(format!("connection {}: {error}", seen.record.id)))
     }
 
-    /// What the rows of a list may come to.
-    fn most_bytes(&self) -> usize {
-        self.config.answer_bytes.saturating_sub(LIST_FRAME)
-    }
-
     /// `connections/list`.
-    pub(crate) async fn list(&self, caller: &Caller, body: &[u8]) -> Result<Json, Problem> {
+    pub(crate) async fn list(&self, caller: &Caller, body: &[u8], bound: Bound) -> Result<Json, Problem> {
         let fields = Fields::parse(body, &["workspace_id", "limit", "cursor"])?;
         let workspace = fields.workspace_id("workspace_id")?;
         let limit = fields.limit("limit")?;
@@ -106,30 +101,41 @@ impl<S: Store, H: Host> Registry<S, H> {
             workspaces: self.config.workspaces,
             after,
             limit,
-            most_bytes: self.most_bytes(),
+            most_bytes: most_of_rows(bound),
         };
-        let ListOutcome::Page { rows, more } = self.store.list(caller, query).await? else {
+        let ListOutcome::Page { rows, mut more } = self.store.list(caller, query).await? else {
             return Err(Problem::not_found(NO_WORKSPACE));
         };
+        let too_long = Problem::too_long("The list is too long for one answer: use `limit` and `cursor`.");
         if more && limit.is_none() {
-            return Err(Problem::too_long(
-                "The list is too long for one answer: use `limit` and `cursor`.",
-            ));
+            return Err(too_long);
         }
 
         let mut json = Json::with_capacity(rows.iter().map(crate::store::row_bytes).sum::<usize>() + LIST_FRAME);
         json.literal("{\"connections\":[");
-        let mut failed = None;
-        json.each(&rows, |json, seen| match self.open(caller, seen) {
-            Ok(details) => _ = json.connection(seen, &details),
-            Err(problem) => failed = Some(problem),
-        });
-        if let Some(problem) = failed {
-            return Err(problem);
+        let (mut last, mut counted) = (None, 0);
+        for seen in &rows {
+            let details = self.open(caller, seen)?;
+            let before = json.len();
+            if last.is_some() {
+                json.literal(",");
+            }
+            json.connection(seen, &details);
+            // The store counts what it can see. What is exact is counted here.
+            counted += bound.count(json.since(before));
+            if counted > most_of_rows(bound) && last.is_some() {
+                json.truncate(before);
+                more = true;
+                break;
+            }
+            last = Some(&seen.record.name);
+        }
+        if more && limit.is_none() {
+            return Err(too_long);
         }
         json.literal("]");
-        if let Some(last) = rows.last().filter(|_| more) {
-            let cursor = self.ring.cursor(&self.host, caller, workspace, &last.record.name);
+        if let Some(last) = last.filter(|_| more) {
+            let cursor = self.ring.cursor(&self.host, caller, workspace, last);
             json.literal(",\"next_cursor\":").text(&cursor);
         }
         json.literal("}");
@@ -210,7 +216,7 @@ impl<S: Store, H: Host> Registry<S, H> {
     }
 
     /// `workspaces/list`.
-    pub(crate) async fn list_workspaces(&self, caller: &Caller, body: &[u8]) -> Result<Json, Problem> {
+    pub(crate) async fn list_workspaces(&self, caller: &Caller, body: &[u8], bound: Bound) -> Result<Json, Problem> {
         let of = match Fields::parse(body, &["user_id"])?.subject("user_id")? {
             None if caller.admin => WorkspacesOf::Everybody,
             None => WorkspacesOf::Caller,
@@ -218,17 +224,20 @@ impl<S: Store, H: Host> Registry<S, H> {
             Some(person) if caller.admin => WorkspacesOf::Person(person),
             Some(_) => return Err(Problem::forbidden("Only an admin may give somebody else's `user_id`.")),
         };
-        let outcome = self.store.list_workspaces(caller, of, self.most_bytes()).await?;
+        let most = most_of_rows(bound);
+        let outcome = self.store.list_workspaces(caller, of, most).await?;
+        let too_long = Problem::too_long("The list is too long for one answer: narrow it by `user_id`.");
         let ListWorkspacesOutcome::All(workspaces) = outcome else {
-            return Err(Problem::too_long(
-                "The list is too long for one answer: narrow it by `user_id`.",
-            ));
+            return Err(too_long);
         };
         let bytes = workspaces.iter().map(crate::store::workspace_bytes).sum::<usize>();
         let mut json = Json::with_capacity(bytes + LIST_FRAME);
         json.literal("{\"workspaces\":[");
         json.each(&workspaces, |json, workspace| _ = json.workspace(workspace));
         json.literal("]}");
+        if bound.count(json.since(0)) > most {
+            return Err(too_long);
+        }
         Ok(json)
     }
 
@@ -239,6 +248,11 @@ impl<S: Store, H: Host> Registry<S, H> {
         json.literal("{\"status\":\"ready\"}");
         Ok(json)
     }
+}
+
+/// What the rows of a list may come to.
+fn most_of_rows(bound: Bound) -> usize {
+    bound.most().saturating_sub(LIST_FRAME)
 }
 
 fn id_answer(id: impl std::fmt::Display) -> Json {

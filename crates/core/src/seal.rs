@@ -12,6 +12,7 @@ use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{Key as CipherKey, KeyInit, XChaCha20Poly1305, XNonce};
 use hkdf::Hkdf;
 use secrecy::SecretString;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use sha2::Sha256;
 use zeroize::{Zeroize, Zeroizing};
 
@@ -88,15 +89,40 @@ impl fmt::Debug for KeyRing {
 
 impl KeyRing {
     /// Takes comma-separated `key-id:secret`: key id `[a-z0-9-]{1,32}`, secret at least 43 of `[A-Za-z0-9_-]`. White
-    /// space around an entry is ignored. The error names the entry by its place, never its text.
+    /// space around an entry is ignored. The first key seals. The error names the entry by its place, never its text.
     pub fn parse(entries: &str) -> Result<Self, Invalid> {
+        let entries = entries.split(',').map(|entry| {
+            let entry = entry.trim().split_once(':');
+            entry.ok_or("must be `key-id:secret`")
+        });
+        Self::of(entries, 0)
+    }
+
+    /// Takes a JSON object whose member `sealing` names the key that seals, and each of whose others is a key id and its
+    /// secret, under the same rules. It is a form that secret stores generate and rotate. The error repeats no text of it.
+    pub fn from_json(json: &str) -> Result<Self, Invalid> {
+        const SEALING: &str = "sealing";
+        let wrong = |what: &str| Invalid(what.into());
+        let Members(members) =
+            serde_json::from_str(json).map_err(|_| wrong("must be a JSON object of strings without escapes"))?;
+        let (named, entries): (Vec<_>, Vec<_>) = members.into_iter().partition(|(name, _)| *name == SEALING);
+        let [(_, sealing)] = named[..] else {
+            return Err(wrong("must have one member `sealing`"));
+        };
+        let first = entries.iter().position(|(id, _)| *id == sealing);
+        let first = first.ok_or_else(|| wrong("`sealing` must be the key id of another member"))?;
+        Self::of(entries.into_iter().map(Ok), first)
+    }
+
+    /// Takes key ids with their secrets, or what is wrong with an entry. The key at `sealing`, counted from 0, seals.
+    fn of<'e>(
+        entries: impl Iterator<Item = Result<(&'e str, &'e str), &'static str>>,
+        sealing: usize,
+    ) -> Result<Self, Invalid> {
         let mut keys = Vec::<Key>::new();
-        for (place, entry) in (1..).zip(entries.split(',')) {
+        for (place, entry) in (1..).zip(entries) {
             let wrong = |what: &str| Invalid(format!("entry {place}: {what}"));
-            let (id, secret) = entry
-                .trim()
-                .split_once(':')
-                .ok_or_else(|| wrong("must be `key-id:secret`"))?;
+            let (id, secret) = entry.map_err(wrong)?;
             let id = KeyId::new(id).map_err(|_| wrong("the key id must be 1 to 32 of a-z, 0-9 and -"))?;
             let fits = secret
                 .bytes()
@@ -113,14 +139,11 @@ impl KeyRing {
                 cursor: derive(secret, CURSOR_LABEL),
             });
         }
-        let mut keys = keys.into_iter();
-        let sealing = keys
-            .next()
-            .ok_or_else(|| Invalid("must name at least one key".into()))?;
-        Ok(Self {
-            sealing,
-            others: keys.collect(),
-        })
+        if sealing >= keys.len() {
+            return Err(Invalid("must name at least one key".into()));
+        }
+        let sealing = keys.remove(sealing);
+        Ok(Self { sealing, others: keys })
     }
 
     fn keys(&self) -> impl Iterator<Item = &Key> {
@@ -184,6 +207,31 @@ impl KeyRing {
         let sealed = URL_SAFE_NO_PAD.decode(sealed).ok()?;
         let name = decrypt(&key.cursor, &sealed, &cursor_data(caller, filter, &key.id))?;
         Name::new(std::str::from_utf8(&name).ok()?).ok()
+    }
+}
+
+/// A JSON object's members in their order, which borrow from it: no copy of a secret is left behind.
+struct Members<'a>(Vec<(&'a str, &'a str)>);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of strings")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(InOrder)
     }
 }
 
@@ -363,6 +411,56 @@ mod tests {
             let error = KeyRing::parse(entries).unwrap_err().to_string();
             assert!(error.starts_with("entry "), "{error}");
             assert!(!error.contains("SSSS") && !error.contains("AAAA"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_ring_in_json_seals_with_the_key_that_it_names() {
+        let secret = "C".repeat(48);
+        let ring = KeyRing::from_json(&format!("{{\"sealing\":\"k1\",\"k1\":\"{secret}\"}}")).unwrap();
+        assert_eq!(format!("{ring:?}"), "[KeyId(\"k1\")]");
+        let sealed = record(&ring);
+        let rotated = format!(
+            "{{ \"k1\": \"{secret}\", \"k2\": \"{}\", \"sealing\": \"k2\" }}",
+            "D".repeat(43)
+        );
+        let rotated = KeyRing::from_json(&rotated).unwrap();
+        assert_eq!(rotated.sealing_key().as_str(), "k2");
+        assert_eq!(
+            rotated.open(&tenant("t"), &sealed).unwrap().expose(),
+            b"{\"password\":\"hunter2\"}"
+        );
+        // It is the same key as in the other form.
+        assert!(
+            KeyRing::parse(&format!("k1:{secret}"))
+                .unwrap()
+                .open(&tenant("t"), &sealed)
+                .is_ok()
+        );
+    }
+
+    #[test]
+    fn a_malformed_ring_in_json_is_refused_without_its_text() {
+        let secret = "S".repeat(48);
+        for json in [
+            "",
+            "SSSS",
+            "[]",
+            "{}",
+            &format!("{{\"k1\":\"{secret}\"}}"),
+            &format!("{{\"sealing\":\"k2\",\"k1\":\"{secret}\"}}"),
+            &format!("{{\"sealing\":\"{secret}\",\"k1\":\"{secret}\"}}"),
+            &format!("{{\"sealing\":\"k1\",\"sealing\":\"k1\",\"k1\":\"{secret}\"}}"),
+            &format!("{{\"sealing\":\"k1\",\"k1\":\"{secret}\",\"k1\":\"{secret}\"}}"),
+            &format!("{{\"sealing\":\"K1\",\"K1\":\"{secret}\"}}"),
+            &format!("{{\"sealing\":\"k1\",\"k1\":\"{secret}+\"}}"),
+            &format!("{{\"sealing\":\"k1\",\"k1\":\"{}\"}}", &secret[..42]),
+            &format!("{{\"sealing\":\"k1\",\"k1\":\"\\u0053{secret}\"}}"),
+            &format!("{{\"sealing\":\"k1\",\"k1\":[\"{secret}\"]}}"),
+            &format!("{{\"sealing\":\"k1\",\"k1\":\"{secret}\"}} x"),
+        ] {
+            let error = KeyRing::from_json(json).unwrap_err().to_string();
+            assert!(!error.contains("SSSS"), "{error}");
         }
     }
 

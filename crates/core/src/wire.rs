@@ -321,6 +321,21 @@ impl Json {
         self.literal(",\"archived\":false,\"models\":[],\"pipelines\":[]}")
     }
 
+    /// Bytes written so far.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// What was written after the first `length` bytes.
+    pub(crate) fn since(&self, length: usize) -> &[u8] {
+        self.0.get(length..).unwrap_or_default()
+    }
+
+    /// Takes back what was written after the first `length` bytes.
+    pub(crate) fn truncate(&mut self, length: usize) {
+        self.0.truncate(length);
+    }
+
     /// The finished bytes, for who wipes them.
     pub(crate) fn into_vec(self) -> Vec<u8> {
         self.0

@@ -5,6 +5,8 @@
 //! tokio, whose clock the pauses between attempts use.
 
 mod again;
+#[cfg(feature = "client")]
+pub mod client;
 mod connections;
 mod facts;
 mod item;

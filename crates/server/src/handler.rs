@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt as _;
 use http::header::{CONNECTION, EXPECT, HeaderValue};
 use http::request::Parts;
-use http::{Method, Request, Response, Version};
+use http::{Request, Response, Version};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
 use patchbay_core::api::{Admitted, Answer, LogLine, Refusal};
@@ -119,7 +119,7 @@ impl<H: Handler> Shared<H> {
         }
         let time = started.elapsed();
         self.metrics.answered(log.operation, response.status(), time);
-        write_log(&head, &response, &log, time);
+        write_log(&response, &log, time);
         self.hand_over(response, head.version, held, client)
     }
 
@@ -231,27 +231,18 @@ fn deadline(client: &Arc<Client>, time: Duration) -> Deadline {
     Deadline(tokio::spawn(wait).abort_handle())
 }
 
-/// A method as the log has it: the client's own inventions may be as long as a head.
-fn method(method: &Method) -> &str {
-    match *method {
-        Method::GET | Method::HEAD | Method::POST | Method::PUT | Method::DELETE => method.as_str(),
-        Method::CONNECT | Method::OPTIONS | Method::TRACE | Method::PATCH => method.as_str(),
-        _ => "other",
-    }
-}
-
 /// The line says what is known when the answer is made: whether the client takes it is not waited for.
-fn write_log(head: &Parts, response: &Response<Bytes>, log: &LogLine, time: Duration) {
+fn write_log(response: &Response<Bytes>, log: &LogLine, time: Duration) {
     let status = response.status().as_u16();
     let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     let tenant = log.tenant.as_ref().map(|tenant| tenant.as_str());
     let LogLine {
+        method,
         operation,
         request_id,
-        problem,
         ..
     } = log;
-    let (method, problem) = (method(&head.method), problem.as_deref());
+    let problem = log.problem.as_deref();
     if status >= 500 {
         tracing::error!(method, operation, status, micros, request_id, tenant, problem);
     } else {

@@ -1,0 +1,109 @@
+//! One event at a time: in, through the core, and out.
+
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt as _;
+use http::request::Parts;
+use http::{HeaderMap, Method, Uri};
+use patchbay_core::api::{self, Answer, Host, Patchbay, Refusal};
+use patchbay_core::store::Store;
+
+use crate::event::{Event, Origin, Request};
+use crate::log::write_log;
+use crate::reply::{self, Reply};
+
+/// Time kept for the reply's way, of a call's time: with less than it left, Lambda ends the call, and the caller hears
+/// nothing of it.
+const KEPT: Duration = Duration::from_millis(500);
+
+/// The time that a call may take where nobody keeps it: API Gateway's own time-out.
+const UNTIMED: Duration = Duration::from_secs(29);
+
+/// What Lambda says of an invocation beside its event.
+#[derive(Debug, Clone, Copy)]
+pub struct Invocation<'i> {
+    /// Lambda's id of it.
+    pub request_id: &'i str,
+    /// When Lambda ends it, in milliseconds since 1970.
+    pub deadline_millis: u64,
+}
+
+/// The core behind events.
+pub struct Function<S, H> {
+    patchbay: Patchbay<S, H>,
+    host: H,
+    /// What stands before every path, such as a custom domain's mapping: empty, or `/` and more without a `/` at its end.
+    base_path: String,
+}
+
+impl<S: Store, H: Host> Function<S, H> {
+    /// Puts the parts together.
+    pub fn new(patchbay: Patchbay<S, H>, host: H, base_path: String) -> Self {
+        Self {
+            patchbay,
+            host,
+            base_path,
+        }
+    }
+
+    /// Answers an event before its invocation's time is up, whatever happens, and writes a line of log.
+    pub async fn call(&self, event: Event, invocation: Invocation<'_>) -> Reply {
+        let started = Instant::now();
+        let Event { origin, request } = event;
+        let id = request.as_ref().and_then(|request| request.id.clone());
+        let Answer { response, log } = match request {
+            Some(request) => self.answer(origin, request, invocation).await,
+            None => self.patchbay.unreadable(),
+        };
+        write_log(&response, &log, started.elapsed(), id.as_deref(), invocation.request_id);
+        Reply::new(origin, response)
+    }
+
+    async fn answer(&self, origin: Origin, request: Request, invocation: Invocation<'_>) -> Answer {
+        let head = self.head(request.method, request.headers, &request.path, request.stage.as_deref());
+        let admitted = match self.patchbay.admit(&head).await {
+            Ok(admitted) => admitted.within(reply::bound(origin)),
+            Err(answer) => return answer,
+        };
+        let Some(body) = request.body.bytes() else {
+            return admitted.refuse(Refusal::Broken);
+        };
+        // Nothing of a request outlives its panic but the store, which keeps nothing between calls.
+        let answered = AssertUnwindSafe(self.patchbay.answer(admitted.clone(), body)).catch_unwind();
+        match tokio::time::timeout(self.time_for(invocation), answered).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => admitted.refuse(Refusal::Failed),
+            Err(_) => admitted.refuse(Refusal::OutOfTime),
+        }
+    }
+
+    fn head(&self, method: Method, headers: HeaderMap, path: &str, stage: Option<&str>) -> Parts {
+        let (mut head, ()) = http::Request::new(()).into_parts();
+        head.method = method;
+        head.headers = headers;
+        // There is no route at `/`.
+        head.uri = self.route(path, stage).map_or_else(Uri::default, Uri::from_static);
+        head
+    }
+
+    /// The route that a path leads to. Before it there may be what the function is set to expect, and the stage: HTTP APIs
+    /// leave it in the path, REST APIs do not.
+    fn route(&self, path: &str, stage: Option<&str>) -> Option<&'static str> {
+        let path = path.strip_prefix(&self.base_path)?;
+        api::route(path).or_else(|| api::route(path.strip_prefix('/')?.strip_prefix(stage?)?))
+    }
+
+    /// The time that a call may take.
+    fn time_for(&self, invocation: Invocation<'_>) -> Duration {
+        let now = u64::try_from(self.host.now().as_micros() / 1000).unwrap_or_default();
+        match invocation.deadline_millis.checked_sub(now) {
+            Some(left) => {
+                let left = Duration::from_millis(left);
+                left - KEPT.min(left / 4)
+            }
+            // No call begins after its end: who says so, as cargo lambda's emulator does, keeps no time.
+            None => UNTIMED,
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The function's settings: `PATCHBAY_*` variables.
+
+use anyhow::{Context as _, bail};
+use patchbay_core::identity::Authentication;
+use patchbay_core::model::Workspaces;
+use secrecy::SecretString;
+use tracing::level_filters::LevelFilter;
+
+/// The variables that the function reads.
+pub const VARIABLES: [&str; 9] = [
+    TABLE,
+    ENDPOINT,
+    KEYS,
+    KEYS_SECRET,
+    SECRETS_ENDPOINT,
+    AUTH,
+    WORKSPACES,
+    BASE_PATH,
+    LOG,
+];
+
+const TABLE: &str = "PATCHBAY_TABLE";
+const ENDPOINT: &str = "PATCHBAY_DYNAMODB_ENDPOINT";
+const KEYS: &str = "PATCHBAY_KEYS";
+const KEYS_SECRET: &str = "PATCHBAY_KEYS_SECRET";
+const SECRETS_ENDPOINT: &str = "PATCHBAY_SECRETS_ENDPOINT";
+const AUTH: &str = "PATCHBAY_AUTH";
+const WORKSPACES: &str = "PATCHBAY_WORKSPACES";
+const BASE_PATH: &str = "PATCHBAY_BASE_PATH";
+const LOG: &str = "PATCHBAY_LOG";
+
+/// What the function is told.
+#[derive(Debug)]
+pub struct Settings {
+    /// The table's name.
+    pub table: String,
+    /// Where DynamoDB answers, where that is not the region's own address.
+    pub endpoint: Option<String>,
+    /// Where the key ring is.
+    pub keys: Keys,
+    /// Who may call.
+    pub authentication: Authentication,
+    /// Whether workspaces come into being by being named.
+    pub workspaces: Workspaces,
+    /// What stands before every path: empty, or `/` and more without a `/` at its end.
+    pub base_path: String,
+    /// From which level on there is a log.
+    pub log: LevelFilter,
+}
+
+/// Where the key ring is.
+#[derive(Debug)]
+pub enum Keys {
+    /// Here, its entries between commas.
+    Given(SecretString),
+    /// In a secret of Secrets Manager, as a JSON object.
+    Secret {
+        /// Its name or ARN.
+        id: String,
+        /// Where Secrets Manager answers, where that is not the region's own address.
+        endpoint: Option<String>,
+    },
+}
+
+impl Settings {
+    /// Reads the settings through `variable`, which gives a variable's text, or that there is none.
+    ///
+    /// # Errors
+    /// Names the variable that is missing or wrong, and repeats no key.
+    pub fn read(variable: impl Fn(&str) -> anyhow::Result<Option<String>>) -> anyhow::Result<Self> {
+        let keys = variable(KEYS)?.map(SecretString::from);
+        let keys = match (keys, variable(KEYS_SECRET)?, variable(SECRETS_ENDPOINT)?) {
+            (Some(keys), None, None) => Keys::Given(keys),
+            (None, Some(id), endpoint) => Keys::Secret { id, endpoint },
+            (None, None, _) => bail!("{KEYS_SECRET} must name the secret with the key ring, or {KEYS} be the ring"),
+            (Some(_), ..) => bail!("{KEYS} goes with neither {KEYS_SECRET} nor {SECRETS_ENDPOINT}"),
+        };
+        let base_path = variable(BASE_PATH)?.unwrap_or_default();
+        let is_path = base_path.is_empty() || base_path.starts_with('/') && !base_path.ends_with('/');
+        anyhow::ensure!(is_path, "{BASE_PATH} must begin with / and not end with one");
+        Ok(Self {
+            table: variable(TABLE)?.with_context(|| format!("{TABLE} must name the table"))?,
+            endpoint: variable(ENDPOINT)?,
+            keys,
+            authentication: Authentication::of_setting(variable(AUTH)?.as_deref())?,
+            workspaces: match variable(WORKSPACES)?.as_deref() {
+                None | Some("open") => Workspaces::Open,
+                Some("managed") => Workspaces::Managed,
+                Some(other) => bail!("{WORKSPACES} must be open or managed, not {other:?}"),
+            },
+            base_path,
+            log: match variable(LOG)? {
+                None => LevelFilter::INFO,
+                Some(level) => level
+                    .parse()
+                    .map_err(|_| anyhow::anyhow!("{LOG} must be off, error, warn, info or debug, not {level:?}"))?,
+            },
+        })
+    }
+}
