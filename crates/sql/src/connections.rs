@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use patchbay_core::access::{self, Verdict};
 use patchbay_core::limits;
 use patchbay_core::model::{
-    AttachmentId, Caller, ConnectionId, Name, Record, Subject, Tenant, WorkspaceId, Workspaces,
+    Attached, AttachmentId, Caller, ConnectionId, Name, Record, Subject, Tenant, WorkspaceId, Workspaces,
 };
 use patchbay_core::store::{
     Attach, AttachOutcome, CreateOutcome, DeleteOutcome, DetachOutcome, ListOutcome, ListQuery, Lookup, Seen,
@@ -13,7 +13,7 @@ use patchbay_core::store::{
 };
 
 use crate::database::{Statements, Value, first, int};
-use crate::facts::{Facts, seen, uuid, workspace_stored};
+use crate::facts::{self, Facts, seen, uuid, workspace_stored};
 use crate::statements as sql;
 use crate::workspaces;
 
@@ -51,17 +51,38 @@ pub(crate) fn insert(statements: &dyn Statements, tenant: &Tenant, record: &Reco
     first(statements, sql::CREATE, &params, |row| int(row, 0))
 }
 
+/// The statement for a connection with everything, and its `?4`.
+fn by(lookup: &Lookup) -> (&'static str, Value<'_>) {
+    match lookup {
+        Lookup::Name(name) => (sql::GET_BY_NAME, Value::Text(name.as_str())),
+        Lookup::Id(id) => (sql::GET_BY_ID, Value::Blob(id.as_bytes())),
+    }
+}
+
 /// [`Store::get`](patchbay_core::store::Store::get), in one statement.
 ///
 /// # Errors
 /// What the database reports, or what is stored is damaged.
 pub fn get(statements: &dyn Statements, caller: &Caller, lookup: &Lookup) -> Result<Option<Seen>, StoreError> {
     let (tenant, subject, email) = who(caller);
-    let (sql, key) = match lookup {
-        Lookup::Name(name) => (sql::GET_BY_NAME, Value::Text(name.as_str())),
-        Lookup::Id(id) => (sql::GET_BY_ID, Value::Blob(id.as_bytes())),
-    };
+    let (sql, key) = by(lookup);
     Ok(first(statements, sql, &[tenant, subject, email, key], |row| seen(row, caller))?.flatten())
+}
+
+/// A connection with all of its attachments, sorted by workspace, whoever may see it: for a copy that callers are
+/// answered from elsewhere.
+///
+/// # Errors
+/// What the database reports, or what is stored is damaged.
+pub fn whole(
+    statements: &dyn Statements,
+    tenant: &Tenant,
+    lookup: &Lookup,
+) -> Result<Option<(Record, Vec<Attached>)>, StoreError> {
+    let (sql, key) = by(lookup);
+    // Nobody's roles are asked for.
+    let params = [tenant.as_str().into(), Value::Null, Value::Null, key];
+    first(statements, sql, &params, facts::whole)
 }
 
 /// [`Store::list`](patchbay_core::store::Store::list), in at most two statements.

@@ -90,6 +90,12 @@ pub(crate) fn seen(row: &dyn Row, caller: &Caller) -> Result<Option<Seen>, Store
     }))
 }
 
+/// Reads the same columns, whoever may see the connection.
+pub(crate) fn whole(row: &dyn Row) -> Result<(Record, Vec<Attached>), StoreError> {
+    let owner = subject(text(row, 3)?)?;
+    Ok((record(row, owner)?, Attachments::read(row, 7)?.attached))
+}
+
 /// The record in the first seven of those columns.
 pub(crate) fn record(row: &dyn Row, owner: Subject) -> Result<Record, StoreError> {
     Ok(Record {

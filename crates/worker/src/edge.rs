@@ -1,15 +1,26 @@
 //! The store of a stateless Worker.
+//!
+//! A `get` is answered from KV only where the answer is a yes that was right at some moment within the lease: the
+//! connection's entry is fresh, and the caller is its owner, or an admin, or in **every** workspace that it is attached
+//! to by an entry of theirs that is fresh too and was true at the same moment. Everything else is asked of the tenant's
+//! object: a miss, an entry of something else or of an unknown format, a caller who would see nothing or not all of the
+//! workspaces' names (they may have become a member a second ago), and two entries that never were true together (so
+//! that nobody sees what was attached after they had left the workspace).
 
 use std::rc::Rc;
 
+use futures_util::future::join;
+use patchbay_core::access;
 use patchbay_core::api::Host;
-use patchbay_core::model::{Caller, ConnectionId, Name, Record, Timestamp, WorkspaceId};
+use patchbay_core::model::{Caller, ConnectionId, Name, Record, Role, Timestamp, WorkspaceId};
 use patchbay_core::store::{
     Attach, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome, DetachOutcome, ListOutcome, ListQuery,
     ListWorkspacesOutcome, Lookup, Seen, Store, StoreError, WorkspacesOf,
 };
 use serde::de::DeserializeOwned;
 
+use crate::entry::{Connection, Entry, Facts, Memberships, Of};
+use crate::owners::Owners;
 use crate::protocol::{Ask, AskDirectory, Operation, decode, encode};
 use crate::settings::Reads;
 use crate::surroundings::{Authority, Kv, Whom};
@@ -26,7 +37,11 @@ struct Inner<K, A, H> {
     authority: A,
     host: H,
     reads: Reads,
+    owners: Owners,
 }
+
+/// How far an object's clock may be ahead of this one, in microseconds.
+const SKEW: i64 = 1_000_000;
 
 impl<K: Kv, A: Authority, H: Host> EdgeStore<K, A, H> {
     /// A store that reads as `reads` says.
@@ -37,8 +52,59 @@ impl<K: Kv, A: Authority, H: Host> EdgeStore<K, A, H> {
                 authority,
                 host,
                 reads,
+                owners: Owners::default(),
             }),
         }
+    }
+
+    /// What KV can say.
+    async fn seen_in_kv(&self, caller: &Caller, lookup: &Lookup, max_age: u32) -> Option<Seen> {
+        let of = Of::Connection(lookup.clone());
+        let key = of.key(&caller.tenant);
+        let memberships = Of::Caller(caller.subject.clone(), caller.email.clone());
+        let memberships = || self.entry::<Memberships>(caller, &memberships, max_age);
+
+        let owners = &self.inner.owners;
+        let (connection, early) = if caller.admin || owners.knows(&key, &caller.subject) {
+            (self.entry::<Connection>(caller, &of, max_age).await, None)
+        } else {
+            let (connection, memberships) = join(self.entry(caller, &of, max_age), memberships()).await;
+            (connection, Some(memberships))
+        };
+        let Entry { reading, facts } = connection?;
+        let Connection { record, attached } = facts;
+        owners.note(&key, &caller.subject, record.owner == caller.subject);
+
+        let mut within = Vec::new();
+        if !access::controls(caller, &record.owner) {
+            let entry = match early {
+                Some(early) => early?,
+                None => memberships().await?,
+            };
+            if !entry.reading.meets(&reading) {
+                return None;
+            }
+            within = entry.facts.workspaces;
+        }
+        let roles = |workspace| within.contains(&workspace).then_some(Role::Collaborator);
+        if !access::sees_connection(caller, &record.owner, &attached, &roles) {
+            return None;
+        }
+        let workspace_names = access::visible_names(caller, &record.owner, &attached, &roles);
+        (workspace_names.len() == attached.len()).then_some(Seen {
+            record,
+            workspace_names,
+        })
+    }
+
+    /// The entry that KV has, if it is good for an answer now.
+    async fn entry<T: Facts>(&self, caller: &Caller, of: &Of, max_age: u32) -> Option<Entry<T>> {
+        // Why KV has none makes no difference: the tenant's object is asked then.
+        let value = self.inner.kv.get(&of.key(&caller.tenant)).await.ok()??;
+        let entry = Entry::<T>::decode(&value, &caller.tenant, of)?;
+        let now = self.inner.host.now().as_micros();
+        let age = now.checked_sub(entry.reading.checked_at.as_micros())?;
+        (-SKEW..=i64::from(max_age) * 1_000_000).contains(&age).then_some(entry)
     }
 
     async fn ask<T: DeserializeOwned>(&self, caller: &Caller, operation: Operation) -> Result<T, StoreError> {
@@ -57,6 +123,11 @@ impl<K: Kv, A: Authority, H: Host> Store for EdgeStore<K, A, H> {
     }
 
     async fn get(&self, caller: &Caller, lookup: Lookup) -> Result<Option<Seen>, StoreError> {
+        if let Reads::Edge { max_age } = self.inner.reads
+            && let Some(seen) = self.seen_in_kv(caller, &lookup, max_age).await
+        {
+            return Ok(Some(seen));
+        }
         self.ask(caller, Operation::Get(lookup)).await
     }
 

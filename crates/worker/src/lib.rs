@@ -7,6 +7,9 @@
 
 pub mod directory;
 pub mod edge;
+mod entry;
+mod outbox;
+mod owners;
 pub mod protocol;
 pub mod settings;
 pub mod surroundings;

@@ -9,19 +9,19 @@ use patchbay_core::seal::KeyRing;
 pub enum Reads {
     /// From KV where it has the answer, no older than so many seconds; else from the tenant's object.
     Edge {
-        /// The lease of an entry, at least [`LEAST_AGE`].
-        max_age: u64,
+        /// The lease of an entry, from [`LEAST_AGE`] to a day.
+        max_age: u32,
     },
     /// From the tenant's object, every one.
     Strong,
 }
 
 /// The least `PATCHBAY_EDGE_MAX_AGE`, in seconds: KV itself may take as long to show a change.
-pub const LEAST_AGE: u64 = 60;
+pub const LEAST_AGE: u32 = 60;
 /// `PATCHBAY_EDGE_MAX_AGE` where nothing is said, in seconds.
-const DEFAULT_AGE: u64 = 300;
+const DEFAULT_AGE: u32 = 300;
 /// The most: a day. Past it, a removed member might read for longer than anybody would expect.
-const MOST_AGE: u64 = 86_400;
+const MOST_AGE: u32 = 86_400;
 
 /// How much is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +99,14 @@ impl Settings {
 }
 
 impl Reads {
+    /// For how long KV may hold an entry that counts, in seconds: where it is not read, one from before that was decided.
+    pub(crate) fn max_age(self) -> u32 {
+        match self {
+            Self::Edge { max_age } => max_age,
+            Self::Strong => MOST_AGE,
+        }
+    }
+
     /// The part of the settings that a tenant's object needs as well.
     ///
     /// # Errors

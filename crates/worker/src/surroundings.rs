@@ -20,7 +20,7 @@ pub trait Kv {
     fn get(&self, key: &str) -> impl Future<Output = Result<Option<Vec<u8>>, KvError>>;
 
     /// Sets a key, for `seconds` (at least 60), after which KV removes it by itself.
-    fn put(&self, key: &str, value: Vec<u8>, seconds: u64) -> impl Future<Output = Result<(), KvError>>;
+    fn put(&self, key: &str, value: Vec<u8>, seconds: u32) -> impl Future<Output = Result<(), KvError>>;
 
     /// Removes a key; one that is not there too.
     fn delete(&self, key: &str) -> impl Future<Output = Result<(), KvError>>;

@@ -1,19 +1,36 @@
 //! A tenant's Durable Object: every write of the tenant is decided here, over the object's own SQLite.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use patchbay_core::access;
+use patchbay_core::model::{Tenant, Timestamp};
 use patchbay_core::store::StoreError;
 use patchbay_sql::database::{Database, Statements};
 use patchbay_sql::{connections, schema, workspaces};
+use serde::Serialize;
 
 use crate::directory::newest;
-use crate::protocol::{Ask, Operation, decode, encode};
+use crate::entry::Of;
+use crate::outbox::{self, Write};
+use crate::protocol::{Ask, AskDirectory, Operation, decode, encode};
 use crate::settings::Reads;
-use crate::surroundings::{Around, Authority, Kv};
+use crate::surroundings::{Around, Authority, Kv, KvError, Whom};
 
-/// Requests that may be in flight in one object. More would wait for a disk that is late already, each with a body of
-/// up to half a MiB: these come to half of the 128 MB that an object has.
+/// Requests that may be in flight in one object: their work takes no time, so they wait for the directory or for
+/// their change to become durable. More would wait for a disk that is late already, each with a body of up to half a
+/// MiB: these come to half of the 128 MB that an object has.
 pub const MOST_IN_FLIGHT: usize = 128;
+/// Writes to KV at a time: a Worker has six connections at once.
+const WRITES_AT_ONCE: usize = 6;
+/// Writes to KV in one turn: a Worker has a thousand calls to KV an invocation. What is left is for the next.
+const WRITES_A_TURN: usize = 500;
+/// How long an entry is remembered after its lease, in microseconds: a reader's clock may be late.
+const GRACE: i64 = 60_000_000;
+/// An entry is written anew when somebody asks for it after this part of its lease: not at each of thousands of reads
+/// while KV is yet to show what was written.
+const RENEWED_AFTER: i64 = 3;
 
 /// A tenant's object. One instance runs at a time.
 pub struct TenantObject<D, K, A, R> {
@@ -22,8 +39,25 @@ pub struct TenantObject<D, K, A, R> {
     authority: A,
     around: R,
     reads: Reads,
-    migrated: Cell<bool>,
-    in_flight: Cell<usize>,
+    /// Whether the tables are this version's.
+    prepared: Cell<bool>,
+    /// Whose object this is; nobody's before its first write.
+    tenant: RefCell<Option<Tenant>>,
+    in_flight: Count,
+    /// When [`Self::wake`] will be called, as far as this instance knows.
+    wakes_at: Cell<Option<Timestamp>>,
+    awake: Count,
+}
+
+/// What [`TenantObject::wake`] did, for the log.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Followed {
+    /// Writes to KV that succeeded.
+    pub written: usize,
+    /// Writes to KV that failed; they will be tried again.
+    pub failed: usize,
+    /// Why the last one failed.
+    pub problem: Option<KvError>,
 }
 
 impl<D: Database, K: Kv, A: Authority, R: Around> TenantObject<D, K, A, R> {
@@ -35,88 +69,208 @@ impl<D: Database, K: Kv, A: Authority, R: Around> TenantObject<D, K, A, R> {
             authority,
             around,
             reads,
-            migrated: Cell::new(false),
-            in_flight: Cell::new(0),
+            prepared: Cell::default(),
+            tenant: RefCell::default(),
+            in_flight: Count::default(),
+            wakes_at: Cell::default(),
+            awake: Count::default(),
         }
     }
 
     /// Answers one message: an [`Ask`], told the `Result` of the operation asked for. What was changed is durable
-    /// then, and KV is yet to follow: call [`Self::flush`] when the answer is on its way.
+    /// then. KV follows when [`Self::wake`] is called. Cancel-safe: a change is whole or absent.
     pub async fn answer(&self, message: &[u8]) -> Vec<u8> {
-        let Some(_slot) = Slot::take(&self.in_flight) else {
-            return encode(&Err::<(), _>(StoreError::Busy(
-                "the tenant's object has its hands full".into(),
-            )));
+        let answered = self.answered(message).await;
+        answered.unwrap_or_else(|error| encode(&Err::<(), _>(error)))
+    }
+
+    async fn answered(&self, message: &[u8]) -> Result<Vec<u8>, StoreError> {
+        let busy = || {
+            StoreError::Busy(format!(
+                "{MOST_IN_FLIGHT} requests are in flight in the tenant's object"
+            ))
         };
-        let ask = match decode::<Ask>(message) {
-            Ok(ask) => ask,
-            Err(error) => return encode(&Err::<(), _>(error)),
-        };
-        let answer = self
-            .within(|statements| perform(statements, &ask))
-            .unwrap_or_else(|error| encode(&Err::<(), _>(error)));
-        match self.around.durable().await {
-            Ok(()) => answer,
-            Err(error) => encode(&Err::<(), _>(error)),
+        let _slot = self.in_flight.below(MOST_IN_FLIGHT).ok_or_else(busy)?;
+        let ask: Ask = decode(message)?;
+        self.prepare()?;
+        let tenant = &ask.caller.tenant;
+        if self.tenant.borrow().as_ref().is_some_and(|known| known != tenant) {
+            return Err(StoreError::Damaged("the object is another tenant's".into()));
         }
-    }
-
-    /// Writes to KV what is due.
-    pub async fn flush(&self) {}
-
-    /// To be called when the time came that [`Around::wake_at`] was told.
-    pub async fn wake(&self) {
-        self.flush().await;
-    }
-
-    fn within<T>(&self, work: impl FnOnce(&dyn Statements) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let done = self.database.transaction(|statements| {
-            if !self.migrated.get() {
-                newest(schema::migrate_in(statements)?)?;
+        let first_write = ask.operation.writes() && self.tenant.borrow().is_none();
+        if first_write {
+            let enter = encode(&AskDirectory::Enter(tenant.clone()));
+            let told = self.authority.ask(Whom::Directory, enter).await?;
+            decode::<Result<(), StoreError>>(&told)??;
+        }
+        let (answer, next) = self.database.transaction(|statements| {
+            if first_write {
+                outbox::set_tenant(statements, tenant)?;
             }
-            work(statements)
+            let answer = self.perform(statements, &ask)?;
+            Ok::<_, StoreError>((answer, outbox::next_due(statements)?))
         })?;
-        self.migrated.set(true);
-        Ok(done)
+        if first_write {
+            self.tenant.replace(Some(tenant.clone()));
+        }
+        self.wake_by(next);
+        self.around.durable().await?;
+        Ok(answer)
+    }
+
+    /// Brings the tables to this version in one transaction, when this instance is first used.
+    fn prepare(&self) -> Result<(), StoreError> {
+        if self.prepared.get() {
+            return Ok(());
+        }
+        let tenant = self.database.transaction(|statements| {
+            newest(schema::migrate_in(statements)?)?;
+            newest(outbox::SCHEMA.migrate_in(statements)?)?;
+            outbox::tenant(statements)
+        })?;
+        self.tenant.replace(tenant);
+        self.prepared.set(true);
+        Ok(())
+    }
+
+    /// Does what is asked, as part of a transaction, and writes the answer down.
+    fn perform(&self, statements: &dyn Statements, ask: &Ask) -> Result<Vec<u8>, StoreError> {
+        let caller = &ask.caller;
+        Ok(match &ask.operation {
+            Operation::Create(record) => told(connections::create(statements, caller, record)?),
+            Operation::Get(lookup) => {
+                let seen = connections::get(statements, caller, lookup)?;
+                if let (Some(seen), Reads::Edge { .. }) = (&seen, self.reads) {
+                    let controls = access::controls(caller, &seen.record.owner);
+                    let now = self.around.now();
+                    let renew_before = before(now, self.lease() / RENEWED_AFTER);
+                    outbox::want(statements, caller, lookup, controls, now, renew_before)?;
+                }
+                told(seen)
+            }
+            Operation::List(query) => told(connections::list(statements, caller, query)?),
+            Operation::Attach(attach) => told(connections::attach(statements, caller, attach)?),
+            Operation::Detach(connection, workspace) => {
+                told(connections::detach(statements, caller, *connection, *workspace)?)
+            }
+            Operation::Delete(name) => told(connections::delete(statements, caller, name)?),
+            Operation::CreateWorkspace(name, now) => told(workspaces::create(statements, caller, name, *now)?),
+            Operation::ListWorkspaces(of, most_bytes) => told(workspaces::list(statements, caller, of, *most_bytes)?),
+        })
+    }
+
+    /// Writes to KV what is due, the latest state of each key, and has itself woken for what is due later.
+    ///
+    /// # Errors
+    /// What the database reports. The runtime is to call again, as it does where an alarm's handler fails.
+    pub async fn wake(&self) -> Result<Followed, StoreError> {
+        self.wakes_at.set(None);
+        let mut followed = Followed::default();
+        let Some(_only) = self.awake.below(1) else {
+            return Ok(followed);
+        };
+        self.prepare()?;
+        let mut writes = FuturesUnordered::new();
+        let mut being_written = Vec::new();
+        let mut begun = 0;
+        loop {
+            while writes.len() < WRITES_AT_ONCE && begun < WRITES_A_TURN {
+                let Some(write) = self.take(&being_written)? else { break };
+                being_written.push(write.of.clone());
+                begun += 1;
+                writes.push(self.write(write));
+            }
+            let Some((write, outcome)) = writes.next().await else {
+                break;
+            };
+            being_written.retain(|of| *of != write.of);
+            let now = self.around.now();
+            self.database
+                .transaction(|statements| outbox::settle(statements, &write, outcome.is_ok(), now))?;
+            match outcome {
+                Ok(()) => followed.written += 1,
+                Err(problem) => {
+                    followed.failed += 1;
+                    followed.problem = Some(problem);
+                }
+            }
+        }
+        let over = before(self.around.now(), self.lease() + GRACE);
+        let next = self.database.transaction(|statements| {
+            outbox::forget(statements, over)?;
+            outbox::next_due(statements)
+        })?;
+        self.wake_by(next);
+        Ok(followed)
+    }
+
+    fn take(&self, being_written: &[Of]) -> Result<Option<Write>, StoreError> {
+        let tenant = self.tenant.borrow();
+        // Before its first write there is nothing to be kept.
+        let Some(tenant) = tenant.as_ref() else { return Ok(None) };
+        let keep = matches!(self.reads, Reads::Edge { .. });
+        let now = self.around.now();
+        self.database
+            .transaction(|statements| outbox::take(statements, tenant, now, being_written, keep))
+    }
+
+    async fn write(&self, mut write: Write) -> (Write, Result<(), KvError>) {
+        let value = write.value.take();
+        // What is not durable is not to be seen anywhere.
+        if let Err(error) = self.around.durable().await {
+            return (write, Err(KvError(error.to_string())));
+        }
+        let outcome = match (value, self.reads) {
+            (Some(value), Reads::Edge { max_age }) => self.kv.put(&write.key, value, max_age).await,
+            _ => self.kv.delete(&write.key).await,
+        };
+        (write, outcome)
+    }
+
+    /// The lease of entries, in microseconds.
+    fn lease(&self) -> i64 {
+        i64::from(self.reads.max_age()) * 1_000_000
+    }
+
+    /// Has itself woken at this time, unless it will be before.
+    fn wake_by(&self, next: Option<Timestamp>) {
+        if let Some(next) = next
+            && self.wakes_at.get().is_none_or(|at| next < at)
+        {
+            self.around.wake_at(next);
+            self.wakes_at.set(Some(next));
+        }
     }
 }
 
-/// Does what is asked, as part of a transaction, and writes the answer down.
-fn perform(statements: &dyn Statements, ask: &Ask) -> Result<Vec<u8>, StoreError> {
-    let caller = &ask.caller;
-    Ok(match &ask.operation {
-        Operation::Create(record) => told(connections::create(statements, caller, record)?),
-        Operation::Get(lookup) => told(connections::get(statements, caller, lookup)?),
-        Operation::List(query) => told(connections::list(statements, caller, query)?),
-        Operation::Attach(attach) => told(connections::attach(statements, caller, attach)?),
-        Operation::Detach(connection, workspace) => {
-            told(connections::detach(statements, caller, *connection, *workspace)?)
-        }
-        Operation::Delete(name) => told(connections::delete(statements, caller, name)?),
-        Operation::CreateWorkspace(name, now) => told(workspaces::create(statements, caller, name, *now)?),
-        Operation::ListWorkspaces(of, most_bytes) => told(workspaces::list(statements, caller, of, *most_bytes)?),
-    })
-}
-
-fn told(outcome: impl serde::Serialize) -> Vec<u8> {
+fn told(outcome: impl Serialize) -> Vec<u8> {
     encode(&Ok::<_, StoreError>(outcome))
 }
 
-/// One of the requests in flight, until it is dropped.
-struct Slot<'c>(&'c Cell<usize>);
+fn before(now: Timestamp, micros: i64) -> Timestamp {
+    Timestamp::from_micros(now.as_micros().saturating_sub(micros))
+}
 
-impl<'c> Slot<'c> {
-    fn take(in_flight: &'c Cell<usize>) -> Option<Self> {
-        let taken = in_flight.get();
-        (taken < MOST_IN_FLIGHT).then(|| {
-            in_flight.set(taken + 1);
-            Self(in_flight)
+/// How many of something there are.
+#[derive(Default)]
+struct Count(Cell<usize>);
+
+impl Count {
+    /// One more, until it is dropped, if there are fewer than `most`.
+    fn below(&self, most: usize) -> Option<One<'_>> {
+        let count = self.0.get();
+        (count < most).then(|| {
+            self.0.set(count + 1);
+            One(self)
         })
     }
 }
 
-impl Drop for Slot<'_> {
+struct One<'c>(&'c Count);
+
+impl Drop for One<'_> {
     fn drop(&mut self) {
-        self.0.set(self.0.get().saturating_sub(1));
+        let count = &self.0.0;
+        count.set(count.get().saturating_sub(1));
     }
 }

@@ -1,0 +1,360 @@
+//! Which entries KV holds, and which of them it must be told anew: tables beside those of `patchbay_sql`, in the same
+//! database.
+//!
+//! A row of `kept` stands for an entry that KV holds, or may hold. It comes into being when a read that KV could not
+//! answer asks for it, and is forgotten when the entry's lease is over, unless something is due for it. So what is
+//! never read costs no write to KV, and there are never more rows than entries. `due_at` says when the entry is to be
+//! written next; triggers set it, so that whatever changes the tables marks the entries in the very same transaction.
+//!
+//! `meta` counts the moments: every change of an attachment or a membership is one. `since` has the moment of the last
+//! change of a connection's attachments or of a person's memberships. By these a reader knows whether two entries were
+//! true together.
+
+use patchbay_core::model::{Caller, ConnectionId, Name, Subject, Tenant, Timestamp};
+use patchbay_core::store::{ListWorkspacesOutcome, Lookup, StoreError, WorkspacesOf};
+use patchbay_sql::database::{Row, Statements, Value, all, first, int, text};
+use patchbay_sql::schema::Schema;
+use patchbay_sql::{connections, workspaces};
+
+use crate::entry::{Connection, Entry, Memberships, Of, Reading};
+
+/// After so long, in microseconds, an entry is written once more where it is not known which write of it came last.
+const SETTLED_AFTER: i64 = 60_000_000;
+/// The longest wait before a write that failed is tried again, in seconds.
+const LONGEST_WAIT: i64 = 60;
+/// Rows that are forgotten at a time.
+const FORGOTTEN_AT_ONCE: i64 = 100;
+
+/// What marks an entry as due: a second after it was last written, since KV takes one write a second of a key.
+macro_rules! due {
+    ($which:literal) => {
+        concat!("UPDATE kept SET due_at = tried_at + 1000000 WHERE ", $which, ";")
+    };
+}
+
+/// A moment, with which `since` is brought up to date for (kind, what).
+macro_rules! moment {
+    ($what:literal) => {
+        concat!(
+            "UPDATE meta SET value = value + 1 WHERE key = 'moment';
+             INSERT INTO since (kind, what, moment) SELECT ",
+            $what,
+            ", value FROM meta WHERE key = 'moment'
+               ON CONFLICT (kind, what) DO UPDATE SET moment = excluded.moment;"
+        )
+    };
+}
+
+/// A step of the store's schema that makes a table anew takes its triggers along: then a step here makes them again.
+pub(crate) const SCHEMA: Schema = Schema {
+    key: "outbox",
+    steps: &[&[
+        "CREATE TABLE tenant (name TEXT NOT NULL PRIMARY KEY) STRICT, WITHOUT ROWID",
+        // kind: 0 a connection by name, 1 by id, 2 the workspaces of a caller. what: name, id or subject. email: of a
+        // caller, '' if none. tried_at: when it was last written to KV, or tried to be. moment: of what was written.
+        // failures: of writes in a row.
+        "CREATE TABLE kept (
+            kind INTEGER NOT NULL, what ANY NOT NULL, email TEXT NOT NULL,
+            tried_at INTEGER NOT NULL, moment INTEGER NOT NULL, due_at INTEGER, failures INTEGER NOT NULL,
+            PRIMARY KEY (kind, what, email)) STRICT, WITHOUT ROWID",
+        "CREATE INDEX kept_due ON kept (due_at) WHERE due_at IS NOT NULL",
+        "CREATE INDEX kept_settled ON kept (tried_at) WHERE due_at IS NULL",
+        "CREATE INDEX kept_by_email ON kept (email) WHERE email <> ''",
+        // kind: 0 a connection, by its seq; 1 a person by subject, 2 by e-mail.
+        "CREATE TABLE since (
+            kind INTEGER NOT NULL, what ANY NOT NULL, moment INTEGER NOT NULL,
+            PRIMARY KEY (kind, what)) STRICT, WITHOUT ROWID",
+        "INSERT INTO meta (key, value) VALUES ('moment', 0)",
+        concat!(
+            "CREATE TRIGGER connection_made AFTER INSERT ON connection BEGIN ",
+            due!("kind = 0 AND what = NEW.name"),
+            " END"
+        ),
+        concat!(
+            "CREATE TRIGGER connection_changed AFTER UPDATE ON connection BEGIN ",
+            due!("kind = 0 AND what = NEW.name"),
+            due!("kind = 1 AND what = NEW.id"),
+            " END"
+        ),
+        concat!(
+            "CREATE TRIGGER connection_gone AFTER DELETE ON connection BEGIN ",
+            "DELETE FROM since WHERE kind = 0 AND what = OLD.seq;",
+            due!("kind = 0 AND what = OLD.name"),
+            due!("kind = 1 AND what = OLD.id"),
+            " END"
+        ),
+        concat!(
+            "CREATE TRIGGER attachment_made AFTER INSERT ON attachment BEGIN ",
+            moment!("0, NEW.seq"),
+            due!("kind = 0 AND what = NEW.name"),
+            due!("kind = 1 AND what = (SELECT id FROM connection WHERE seq = NEW.seq)"),
+            " END"
+        ),
+        concat!(
+            "CREATE TRIGGER attachment_gone AFTER DELETE ON attachment BEGIN ",
+            moment!("0, OLD.seq"),
+            due!("kind = 0 AND what = OLD.name"),
+            due!("kind = 1 AND what = (SELECT id FROM connection WHERE seq = OLD.seq)"),
+            " END"
+        ),
+        concat!(
+            "CREATE TRIGGER member_made AFTER INSERT ON member BEGIN ",
+            moment!("NEW.kind + 1, NEW.subject"),
+            due!("kind = 2 AND what = NEW.subject AND NEW.kind = 0"),
+            due!("kind = 2 AND email = NEW.subject AND email <> '' AND NEW.kind = 1"),
+            " END"
+        ),
+        concat!(
+            "CREATE TRIGGER member_gone AFTER DELETE ON member BEGIN ",
+            moment!("OLD.kind + 1, OLD.subject"),
+            due!("kind = 2 AND what = OLD.subject AND OLD.kind = 0"),
+            due!("kind = 2 AND email = OLD.subject AND email <> '' AND OLD.kind = 1"),
+            " END"
+        ),
+    ]],
+};
+
+/// Asks for an entry to be written at once if KV does not hold it, or not a good one: `?5` before when it must have
+/// been written for it to be renewed, `?6` the moment that it must be from, `?4` now. One that is due already stays so.
+const WANT: &str =
+    "INSERT INTO kept (kind, what, email, tried_at, moment, due_at, failures) VALUES (?1, ?2, ?3, 0, 0, ?4, 0)
+    ON CONFLICT (kind, what, email) DO UPDATE SET due_at = max(?4, tried_at + 1000000)
+      WHERE due_at IS NULL AND (tried_at < ?5 OR moment < ?6)";
+/// `?1` now, `?2` how many.
+const DUE: &str = "SELECT kind, what, email FROM kept WHERE due_at <= ?1 ORDER BY due_at LIMIT ?2";
+const NEXT_DUE: &str = "SELECT due_at FROM kept WHERE due_at IS NOT NULL ORDER BY due_at LIMIT 1";
+/// `?4` now, `?5` the moment, `?6` when it is due again unless it is heard of the write.
+const TAKE: &str =
+    "UPDATE kept SET tried_at = ?4, moment = ?5, due_at = ?6 WHERE kind = ?1 AND what = ?2 AND email = ?3";
+/// `?4` now, `?5` what TAKE said: any other value is a trigger's, since something changed during the write. `?6` when
+/// it is due once more if writes before this one failed, which may yet arrive.
+const WRITTEN: &str = "UPDATE kept SET tried_at = ?4, failures = 0,
+      due_at = CASE WHEN due_at <> ?5 THEN ?4 + 1000000 WHEN failures > 0 THEN ?6 ELSE NULL END
+    WHERE kind = ?1 AND what = ?2 AND email = ?3";
+/// `?4` now, `?5` the longest wait in seconds.
+const FAILED: &str = "UPDATE kept SET tried_at = ?4, failures = failures + 1,
+      due_at = ?4 + 1000000 * min(1 << min(failures + 1, 20), ?5)
+    WHERE kind = ?1 AND what = ?2 AND email = ?3";
+/// `?1` before when it must have been written, `?2` how many.
+const FORGET: &str = "DELETE FROM kept WHERE (kind, what, email) IN (
+    SELECT kind, what, email FROM kept WHERE due_at IS NULL AND tried_at < ?1 ORDER BY tried_at LIMIT ?2)";
+
+const TENANT: &str = "SELECT name FROM tenant";
+const SET_TENANT: &str = "INSERT INTO tenant (name) VALUES (?1)";
+
+const MOMENT: &str = "SELECT value FROM meta WHERE key = 'moment'";
+const SINCE_BY_NAME: &str = "SELECT s.moment FROM connection c JOIN since s ON s.kind = 0 AND s.what = c.seq
+    WHERE c.tenant = ?1 AND c.name = ?2";
+const SINCE_BY_ID: &str = "SELECT s.moment FROM connection c JOIN since s ON s.kind = 0 AND s.what = c.seq
+    WHERE c.tenant = ?1 AND c.id = ?2";
+/// `?2` subject, `?3` e-mail.
+const SINCE_OF_CALLER: &str = "SELECT ifnull(max(moment), 0) FROM (
+    SELECT moment FROM since WHERE kind = 1 AND what = ?2 UNION ALL SELECT moment FROM since WHERE kind = 2 AND what = ?3)";
+
+/// The entry's row: its kind, what and e-mail.
+fn row(of: &Of) -> [Value<'_>; 3] {
+    match of {
+        Of::Connection(Lookup::Name(name)) => [Value::Int(0), name.as_str().into(), Value::Text("")],
+        Of::Connection(Lookup::Id(id)) => [Value::Int(1), Value::Blob(id.as_bytes()), Value::Text("")],
+        Of::Caller(subject, email) => {
+            let email = email.as_ref().map_or("", Subject::as_str);
+            [Value::Int(2), subject.as_str().into(), Value::Text(email)]
+        }
+    }
+}
+
+/// Reads `kind, what, email`.
+fn of(row: &dyn Row) -> Result<Of, StoreError> {
+    let damaged = || StoreError::Damaged("a row of the outbox is not one that this version writes".into());
+    Ok(match (int(row, 0)?, row.value(1)?) {
+        (0, Value::Text(name)) => Of::Connection(Lookup::Name(Name::new(name).map_err(|_| damaged())?)),
+        (1, Value::Blob(id)) => {
+            let id = id.try_into().map_err(|_| damaged())?;
+            Of::Connection(Lookup::Id(ConnectionId::from_bytes(id)))
+        }
+        (2, Value::Text(subject)) => {
+            let subject = Subject::new(subject).map_err(|_| damaged())?;
+            let email = match text(row, 2)? {
+                "" => None,
+                email => Some(Subject::new(email).map_err(|_| damaged())?),
+            };
+            Of::Caller(subject, email)
+        }
+        _ => return Err(damaged()),
+    })
+}
+
+/// The tenant whose object this is; `None` before its first write.
+pub(crate) fn tenant(statements: &dyn Statements) -> Result<Option<Tenant>, StoreError> {
+    first(statements, TENANT, &[], |row| crate::directory::tenant(text(row, 0)?))
+}
+
+/// Makes it the object of this tenant, once.
+pub(crate) fn set_tenant(statements: &dyn Statements, tenant: &Tenant) -> Result<(), StoreError> {
+    statements.execute(SET_TENANT, &[tenant.as_str().into()])
+}
+
+/// Asks for the entries from which KV could have answered this caller, after `lookup` found a connection that they
+/// see. `controls` says that they do so whatever its attachments. An entry that was written after `renew_before` and is
+/// new enough to go together with the other is left alone.
+pub(crate) fn want(
+    statements: &dyn Statements,
+    caller: &Caller,
+    lookup: &Lookup,
+    controls: bool,
+    now: Timestamp,
+    renew_before: Timestamp,
+) -> Result<(), StoreError> {
+    let connection = Of::Connection(lookup.clone());
+    let want = |entry: &Of, moment: i64| {
+        let [kind, what, email] = row(entry);
+        let (now, renew_before) = (now.as_micros().into(), renew_before.as_micros().into());
+        statements.execute(WANT, &[kind, what, email, now, renew_before, moment.into()])
+    };
+    if controls {
+        return want(&connection, 0);
+    }
+    let memberships = Of::Caller(caller.subject.clone(), caller.email.clone());
+    want(&connection, since(statements, &caller.tenant, &memberships)?)?;
+    want(&memberships, since(statements, &caller.tenant, &connection)?)
+}
+
+/// The moment since which something has been as it is.
+fn since(statements: &dyn Statements, tenant: &Tenant, of: &Of) -> Result<i64, StoreError> {
+    let tenant = tenant.as_str().into();
+    let since = |sql, params: &[Value<'_>]| Ok(first(statements, sql, params, |row| int(row, 0))?.unwrap_or(0));
+    match of {
+        Of::Connection(Lookup::Name(name)) => since(SINCE_BY_NAME, &[tenant, name.as_str().into()]),
+        Of::Connection(Lookup::Id(id)) => since(SINCE_BY_ID, &[tenant, Value::Blob(id.as_bytes())]),
+        Of::Caller(subject, email) => {
+            let email = email.as_ref().map_or("", Subject::as_str);
+            since(SINCE_OF_CALLER, &[subject.as_str().into(), email.into()])
+        }
+    }
+}
+
+/// When an entry is due next.
+pub(crate) fn next_due(statements: &dyn Statements) -> Result<Option<Timestamp>, StoreError> {
+    first(statements, NEXT_DUE, &[], |row| {
+        Ok(Timestamp::from_micros(int(row, 0)?))
+    })
+}
+
+/// A write to KV that is to be made.
+pub(crate) struct Write {
+    pub(crate) of: Of,
+    pub(crate) key: String,
+    /// `None` where there is nothing to keep, and the key goes.
+    pub(crate) value: Option<Vec<u8>>,
+    /// What tells in the end whether something changed meanwhile.
+    taken_until: i64,
+}
+
+/// Takes the next entry that is due, those apart that are being written. Until it is heard of the write, it counts as
+/// one that may have been made or not. Without `keep` nothing is kept in KV any more.
+pub(crate) fn take(
+    statements: &dyn Statements,
+    tenant: &Tenant,
+    now: Timestamp,
+    being_written: &[Of],
+    keep: bool,
+) -> Result<Option<Write>, StoreError> {
+    let most = i64::try_from(being_written.len()).unwrap_or(i64::MAX).saturating_add(1);
+    let due = all(statements, DUE, &[now.as_micros().into(), most.into()], of)?;
+    let Some(of) = due.into_iter().find(|of| !being_written.contains(of)) else {
+        return Ok(None);
+    };
+    let moment = first(statements, MOMENT, &[], |row| int(row, 0))?.unwrap_or(0);
+    let value = if keep {
+        value(statements, tenant, &of, now, moment)?
+    } else {
+        None
+    };
+    let taken_until = now.as_micros() + SETTLED_AFTER;
+    let [kind, what, email] = row(&of);
+    let params = [
+        kind,
+        what,
+        email,
+        now.as_micros().into(),
+        moment.into(),
+        taken_until.into(),
+    ];
+    statements.execute(TAKE, &params)?;
+    let key = of.key(tenant);
+    Ok(Some(Write {
+        of,
+        key,
+        value,
+        taken_until,
+    }))
+}
+
+/// What KV is to hold, as things are now.
+fn value(
+    statements: &dyn Statements,
+    tenant: &Tenant,
+    of: &Of,
+    now: Timestamp,
+    moment: i64,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    let since = since(statements, tenant, of)?;
+    let read = Reading {
+        tenant: tenant.clone(),
+        checked_at: now,
+        since,
+        moment,
+    };
+    Ok(match of {
+        Of::Connection(lookup) => connections::whole(statements, tenant, lookup)?
+            .map(|(record, attached)| Entry::encode(&read, &Connection { record, attached })),
+        Of::Caller(subject, email) => {
+            let caller = Caller {
+                tenant: tenant.clone(),
+                subject: subject.clone(),
+                email: email.clone(),
+                admin: false,
+            };
+            let listed = workspaces::list(statements, &caller, &WorkspacesOf::Caller, usize::MAX)?;
+            let ListWorkspacesOutcome::All(found) = listed else {
+                return Ok(None);
+            };
+            let facts = Memberships {
+                subject: caller.subject,
+                email: caller.email,
+                workspaces: found.into_iter().map(|workspace| workspace.id).collect(),
+            };
+            Some(Entry::encode(&read, &facts))
+        }
+    })
+}
+
+/// Notes how a write ended.
+pub(crate) fn settle(
+    statements: &dyn Statements,
+    write: &Write,
+    succeeded: bool,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let [kind, what, email] = row(&write.of);
+    let now = now.as_micros();
+    if succeeded {
+        let once_more = now + SETTLED_AFTER;
+        let params = [
+            kind,
+            what,
+            email,
+            now.into(),
+            write.taken_until.into(),
+            once_more.into(),
+        ];
+        statements.execute(WRITTEN, &params)
+    } else {
+        statements.execute(FAILED, &[kind, what, email, now.into(), LONGEST_WAIT.into()])
+    }
+}
+
+/// Forgets some of the entries that were written before this time, and for which nothing is due.
+pub(crate) fn forget(statements: &dyn Statements, written_before: Timestamp) -> Result<(), StoreError> {
+    statements.execute(FORGET, &[written_before.as_micros().into(), FORGOTTEN_AT_ONCE.into()])
+}
