@@ -20,43 +20,53 @@ const TENANTS: &str = "SELECT name FROM tenant WHERE name > ?1 ORDER BY name LIM
 /// The directory, over its own SQLite.
 pub struct DirectoryObject<D> {
     database: D,
-    migrated: Cell<bool>,
+    /// Whether the tables are this version's.
+    prepared: Cell<bool>,
 }
 
-impl<D: Database> DirectoryObject<D> {
-    /// The directory kept in `database`.
+impl<D: Database + Statements> DirectoryObject<D> {
+    /// The directory kept in `database`, whose statements outside a transaction run each by itself.
     pub fn new(database: D) -> Self {
         Self {
             database,
-            migrated: Cell::new(false),
+            prepared: Cell::default(),
         }
     }
 
-    /// Answers one message: an [`AskDirectory`], told as its doc says.
+    /// Answers one message: an [`AskDirectory`], told as its doc says. It is durable as soon as the runtime lets an
+    /// answer go.
     pub fn answer(&self, message: &[u8]) -> Vec<u8> {
         match decode::<AskDirectory>(message) {
-            Ok(AskDirectory::Ready) => encode(&self.within(|_| Ok(()))),
-            Ok(AskDirectory::Enter(tenant)) => {
-                encode(&self.within(|statements| statements.execute(ENTER, &[tenant.as_str().into()])))
-            }
-            Ok(AskDirectory::Tenants(after, most)) => {
-                let after = after.as_ref().map_or("", Tenant::as_str);
-                let params = [after.into(), i64::from(most).into()];
-                encode(&self.within(|statements| all(statements, TENANTS, &params, |row| tenant(text(row, 0)?))))
-            }
+            Ok(AskDirectory::Ready) => encode(&self.tenants(None, 0).map(|_| ())),
+            Ok(AskDirectory::Enter(tenant)) => encode(&self.enter(&tenant)),
+            Ok(AskDirectory::Tenants(after, most)) => encode(&self.tenants(after.as_ref(), most)),
             Err(error) => encode(&Err::<(), _>(error)),
         }
     }
 
-    fn within<T>(&self, work: impl FnOnce(&dyn Statements) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let done = self.database.transaction(|statements| {
-            if !self.migrated.get() {
-                newest(SCHEMA.migrate_in(statements)?)?;
-            }
-            work(statements)
-        })?;
-        self.migrated.set(true);
-        Ok(done)
+    fn prepare(&self) -> Result<(), StoreError> {
+        if !self.prepared.get() {
+            self.database
+                .transaction(|statements| newest(SCHEMA.migrate_in(statements)?))?;
+            self.prepared.set(true);
+        }
+        Ok(())
+    }
+
+    fn enter(&self, tenant: &Tenant) -> Result<(), StoreError> {
+        self.prepare()?;
+        self.database.execute(ENTER, &[tenant.as_str().into()])
+    }
+
+    fn tenants(&self, after: Option<&Tenant>, most: u16) -> Result<Vec<Tenant>, StoreError> {
+        self.prepare()?;
+        let after = after.map_or("", Tenant::as_str);
+        all(
+            &self.database,
+            TENANTS,
+            &[after.into(), i64::from(most).into()],
+            |row| tenant(text(row, 0)?),
+        )
     }
 }
 

@@ -37,22 +37,22 @@ struct Inner<K, A, H> {
     authority: A,
     host: H,
     reads: Reads,
-    owners: Owners,
+    owners: Rc<Owners>,
 }
 
 /// How far an object's clock may be ahead of this one, in microseconds.
 const SKEW: i64 = 1_000_000;
 
 impl<K: Kv, A: Authority, H: Host> EdgeStore<K, A, H> {
-    /// A store that reads as `reads` says.
-    pub fn new(kv: K, authority: A, host: H, reads: Reads) -> Self {
+    /// A store that reads as `reads` says. `owners` is to outlive it, as long as the process lives.
+    pub fn new(kv: K, authority: A, host: H, reads: Reads, owners: Rc<Owners>) -> Self {
         Self {
             inner: Rc::new(Inner {
                 kv,
                 authority,
                 host,
                 reads,
-                owners: Owners::default(),
+                owners,
             }),
         }
     }

@@ -9,7 +9,7 @@ pub mod directory;
 pub mod edge;
 mod entry;
 mod outbox;
-mod owners;
+pub mod owners;
 pub mod protocol;
 pub mod settings;
 pub mod surroundings;

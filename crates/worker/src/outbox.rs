@@ -114,12 +114,13 @@ pub(crate) const SCHEMA: Schema = Schema {
     ]],
 };
 
-/// Asks for an entry to be written at once if KV does not hold it, or not a good one: `?5` before when it must have
-/// been written for it to be renewed, `?6` the moment that it must be from, `?4` now. One that is due already stays so.
+/// Whether an entry is in order: due already, or written not before `?4` and from the moment `?5` or later.
+const GOOD: &str = "SELECT 1 FROM kept WHERE kind = ?1 AND what = ?2 AND email = ?3
+    AND (due_at IS NOT NULL OR (tried_at >= ?4 AND moment >= ?5))";
+/// `?4` now.
 const WANT: &str =
     "INSERT INTO kept (kind, what, email, tried_at, moment, due_at, failures) VALUES (?1, ?2, ?3, 0, 0, ?4, 0)
-    ON CONFLICT (kind, what, email) DO UPDATE SET due_at = max(?4, tried_at + 1000000)
-      WHERE due_at IS NULL AND (tried_at < ?5 OR moment < ?6)";
+    ON CONFLICT (kind, what, email) DO UPDATE SET due_at = max(?4, tried_at + 1000000) WHERE due_at IS NULL";
 /// `?1` now, `?2` how many.
 const DUE: &str = "SELECT kind, what, email FROM kept WHERE due_at <= ?1 ORDER BY due_at LIMIT ?2";
 const NEXT_DUE: &str = "SELECT due_at FROM kept WHERE due_at IS NOT NULL ORDER BY due_at LIMIT 1";
@@ -147,9 +148,9 @@ const SINCE_BY_NAME: &str = "SELECT s.moment FROM connection c JOIN since s ON s
     WHERE c.tenant = ?1 AND c.name = ?2";
 const SINCE_BY_ID: &str = "SELECT s.moment FROM connection c JOIN since s ON s.kind = 0 AND s.what = c.seq
     WHERE c.tenant = ?1 AND c.id = ?2";
-/// `?2` subject, `?3` e-mail.
+/// `?1` subject, `?2` e-mail.
 const SINCE_OF_CALLER: &str = "SELECT ifnull(max(moment), 0) FROM (
-    SELECT moment FROM since WHERE kind = 1 AND what = ?2 UNION ALL SELECT moment FROM since WHERE kind = 2 AND what = ?3)";
+    SELECT moment FROM since WHERE kind = 1 AND what = ?1 UNION ALL SELECT moment FROM since WHERE kind = 2 AND what = ?2)";
 
 /// The entry's row: its kind, what and e-mail.
 fn row(of: &Of) -> [Value<'_>; 3] {
@@ -194,29 +195,42 @@ pub(crate) fn set_tenant(statements: &dyn Statements, tenant: &Tenant) -> Result
     statements.execute(SET_TENANT, &[tenant.as_str().into()])
 }
 
-/// Asks for the entries from which KV could have answered this caller, after `lookup` found a connection that they
-/// see. `controls` says that they do so whatever its attachments. An entry that was written after `renew_before` and is
-/// new enough to go together with the other is left alone.
-pub(crate) fn want(
+/// The entries from which KV could have answered this caller, after `lookup` found a connection that they see, and that
+/// are to be written anew. `controls` says that they see it whatever it is attached to. An entry that was written since
+/// `renew_before`, and that is new enough to go together with the other, is in order.
+pub(crate) fn wanting(
     statements: &dyn Statements,
     caller: &Caller,
     lookup: &Lookup,
     controls: bool,
-    now: Timestamp,
     renew_before: Timestamp,
-) -> Result<(), StoreError> {
+) -> Result<Vec<Of>, StoreError> {
     let connection = Of::Connection(lookup.clone());
-    let want = |entry: &Of, moment: i64| {
-        let [kind, what, email] = row(entry);
-        let (now, renew_before) = (now.as_micros().into(), renew_before.as_micros().into());
-        statements.execute(WANT, &[kind, what, email, now, renew_before, moment.into()])
+    let entries = if controls {
+        vec![(connection, 0)]
+    } else {
+        let memberships = Of::Caller(caller.subject.clone(), caller.email.clone());
+        let of_memberships = since(statements, &caller.tenant, &memberships)?;
+        let of_connection = since(statements, &caller.tenant, &connection)?;
+        vec![(connection, of_memberships), (memberships, of_connection)]
     };
-    if controls {
-        return want(&connection, 0);
+    let mut wanting = Vec::new();
+    for (entry, moment) in entries {
+        let [kind, what, email] = row(&entry);
+        let params = [kind, what, email, renew_before.as_micros().into(), moment.into()];
+        if first(statements, GOOD, &params, |row| int(row, 0))?.is_none() {
+            wanting.push(entry);
+        }
     }
-    let memberships = Of::Caller(caller.subject.clone(), caller.email.clone());
-    want(&connection, since(statements, &caller.tenant, &memberships)?)?;
-    want(&memberships, since(statements, &caller.tenant, &connection)?)
+    Ok(wanting)
+}
+
+/// Asks for these entries to be written at once.
+pub(crate) fn want(statements: &dyn Statements, entries: &[Of], now: Timestamp) -> Result<(), StoreError> {
+    entries.iter().try_for_each(|entry| {
+        let [kind, what, email] = row(entry);
+        statements.execute(WANT, &[kind, what, email, now.as_micros().into()])
+    })
 }
 
 /// The moment since which something has been as it is.

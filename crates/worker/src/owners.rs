@@ -10,7 +10,7 @@ const PLACES: usize = 1024;
 
 /// Pairs of an entry's key and its owner. Each has one place, which the last that came to it holds. What it says may be
 /// wrong, and only costs a read more then.
-pub(crate) struct Owners(Box<[Cell<u64>]>);
+pub struct Owners(Box<[Cell<u64>]>);
 
 impl Default for Owners {
     fn default() -> Self {

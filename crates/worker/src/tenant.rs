@@ -60,8 +60,9 @@ pub struct Followed {
     pub problem: Option<KvError>,
 }
 
-impl<D: Database, K: Kv, A: Authority, R: Around> TenantObject<D, K, A, R> {
-    /// The tenant kept in `database`. `authority` is the way to the directory.
+impl<D: Database + Statements, K: Kv, A: Authority, R: Around> TenantObject<D, K, A, R> {
+    /// The tenant kept in `database`, whose statements outside a transaction run each by itself. `authority` is the way
+    /// to the directory.
     pub fn new(database: D, kv: K, authority: A, around: R, reads: Reads) -> Self {
         Self {
             database,
@@ -97,23 +98,11 @@ impl<D: Database, K: Kv, A: Authority, R: Around> TenantObject<D, K, A, R> {
         if self.tenant.borrow().as_ref().is_some_and(|known| known != tenant) {
             return Err(StoreError::Damaged("the object is another tenant's".into()));
         }
-        let first_write = ask.operation.writes() && self.tenant.borrow().is_none();
-        if first_write {
-            let enter = encode(&AskDirectory::Enter(tenant.clone()));
-            let told = self.authority.ask(Whom::Directory, enter).await?;
-            decode::<Result<(), StoreError>>(&told)??;
-        }
-        let (answer, next) = self.database.transaction(|statements| {
-            if first_write {
-                outbox::set_tenant(statements, tenant)?;
-            }
-            let answer = self.perform(statements, &ask)?;
-            Ok::<_, StoreError>((answer, outbox::next_due(statements)?))
-        })?;
-        if first_write {
-            self.tenant.replace(Some(tenant.clone()));
-        }
-        self.wake_by(next);
+        let answer = if ask.operation.writes() {
+            self.write(&ask).await?
+        } else {
+            self.read(&ask)?
+        };
         self.around.durable().await?;
         Ok(answer)
     }
@@ -133,30 +122,52 @@ impl<D: Database, K: Kv, A: Authority, R: Around> TenantObject<D, K, A, R> {
         Ok(())
     }
 
-    /// Does what is asked, as part of a transaction, and writes the answer down.
-    fn perform(&self, statements: &dyn Statements, ask: &Ask) -> Result<Vec<u8>, StoreError> {
+    /// Makes a change, and the answer.
+    async fn write(&self, ask: &Ask) -> Result<Vec<u8>, StoreError> {
+        let tenant = &ask.caller.tenant;
+        let first_write = self.tenant.borrow().is_none();
+        if first_write {
+            let enter = encode(&AskDirectory::Enter(tenant.clone()));
+            let told = self.authority.ask(Whom::Directory, enter).await?;
+            decode::<Result<(), StoreError>>(&told)??;
+        }
+        let (answer, next) = self.database.transaction(|statements| {
+            if first_write {
+                outbox::set_tenant(statements, tenant)?;
+            }
+            let answer = perform(statements, ask)?;
+            Ok::<_, StoreError>((answer, outbox::next_due(statements)?))
+        })?;
+        if first_write {
+            self.tenant.replace(Some(tenant.clone()));
+        }
+        self.wake_by(next);
+        Ok(answer)
+    }
+
+    /// Reads, and asks for what KV could have answered from.
+    fn read(&self, ask: &Ask) -> Result<Vec<u8>, StoreError> {
         let caller = &ask.caller;
-        Ok(match &ask.operation {
-            Operation::Create(record) => told(connections::create(statements, caller, record)?),
-            Operation::Get(lookup) => {
-                let seen = connections::get(statements, caller, lookup)?;
-                if let (Some(seen), Reads::Edge { .. }) = (&seen, self.reads) {
-                    let controls = access::controls(caller, &seen.record.owner);
-                    let now = self.around.now();
-                    let renew_before = before(now, self.lease() / RENEWED_AFTER);
-                    outbox::want(statements, caller, lookup, controls, now, renew_before)?;
-                }
-                told(seen)
+        // Nothing else runs until this turn ends, so this is of one moment without a transaction, which would be a
+        // write to the runtime.
+        let (Operation::Get(lookup), Reads::Edge { .. }) = (&ask.operation, self.reads) else {
+            return perform(&self.database, ask);
+        };
+        let seen = connections::get(&self.database, caller, lookup)?;
+        if let Some(seen) = &seen {
+            let now = self.around.now();
+            let renew_before = before(now, self.lease() / RENEWED_AFTER);
+            let controls = access::controls(caller, &seen.record.owner);
+            let wanting = outbox::wanting(&self.database, caller, lookup, controls, renew_before)?;
+            if !wanting.is_empty() {
+                let next = self.database.transaction(|statements| {
+                    outbox::want(statements, &wanting, now)?;
+                    outbox::next_due(statements)
+                })?;
+                self.wake_by(next);
             }
-            Operation::List(query) => told(connections::list(statements, caller, query)?),
-            Operation::Attach(attach) => told(connections::attach(statements, caller, attach)?),
-            Operation::Detach(connection, workspace) => {
-                told(connections::detach(statements, caller, *connection, *workspace)?)
-            }
-            Operation::Delete(name) => told(connections::delete(statements, caller, name)?),
-            Operation::CreateWorkspace(name, now) => told(workspaces::create(statements, caller, name, *now)?),
-            Operation::ListWorkspaces(of, most_bytes) => told(workspaces::list(statements, caller, of, *most_bytes)?),
-        })
+        }
+        Ok(told(seen))
     }
 
     /// Writes to KV what is due, the latest state of each key, and has itself woken for what is due later.
@@ -178,7 +189,7 @@ impl<D: Database, K: Kv, A: Authority, R: Around> TenantObject<D, K, A, R> {
                 let Some(write) = self.take(&being_written)? else { break };
                 being_written.push(write.of.clone());
                 begun += 1;
-                writes.push(self.write(write));
+                writes.push(self.make(write));
             }
             let Some((write, outcome)) = writes.next().await else {
                 break;
@@ -214,7 +225,8 @@ impl<D: Database, K: Kv, A: Authority, R: Around> TenantObject<D, K, A, R> {
             .transaction(|statements| outbox::take(statements, tenant, now, being_written, keep))
     }
 
-    async fn write(&self, mut write: Write) -> (Write, Result<(), KvError>) {
+    /// Makes one write to KV.
+    async fn make(&self, mut write: Write) -> (Write, Result<(), KvError>) {
         let value = write.value.take();
         // What is not durable is not to be seen anywhere.
         if let Err(error) = self.around.durable().await {
@@ -241,6 +253,23 @@ impl<D: Database, K: Kv, A: Authority, R: Around> TenantObject<D, K, A, R> {
             self.wakes_at.set(Some(next));
         }
     }
+}
+
+/// Does what is asked, and makes the answer.
+fn perform(statements: &dyn Statements, ask: &Ask) -> Result<Vec<u8>, StoreError> {
+    let caller = &ask.caller;
+    Ok(match &ask.operation {
+        Operation::Create(record) => told(connections::create(statements, caller, record)?),
+        Operation::Get(lookup) => told(connections::get(statements, caller, lookup)?),
+        Operation::List(query) => told(connections::list(statements, caller, query)?),
+        Operation::Attach(attach) => told(connections::attach(statements, caller, attach)?),
+        Operation::Detach(connection, workspace) => {
+            told(connections::detach(statements, caller, *connection, *workspace)?)
+        }
+        Operation::Delete(name) => told(connections::delete(statements, caller, name)?),
+        Operation::CreateWorkspace(name, now) => told(workspaces::create(statements, caller, name, *now)?),
+        Operation::ListWorkspaces(of, most_bytes) => told(workspaces::list(statements, caller, of, *most_bytes)?),
+    })
 }
 
 fn told(outcome: impl Serialize) -> Vec<u8> {
