@@ -4,6 +4,8 @@
 //! it reads the body, at most [`limits::BODY_BYTES`] of it, and calls [`Patchbay::answer`], or [`Admitted::refuse`]
 //! where the body could not be had.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
@@ -279,6 +281,27 @@ pub struct LogLine {
     pub problem: Option<String>,
 }
 
+/// The answer to every request of a home that was set up wrongly: 503. `why` is for the log.
+pub fn misconfigured(parts: &Parts, host: &impl Host, why: String) -> Answer {
+    let mut problem = Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "This server is not set up rightly, and answers nobody until it is; its log says why.",
+    );
+    problem.cause = Some(why);
+    head(parts, host).1.refuse(None, problem)
+}
+
+/// The route of a request, if there is one.
+fn head(parts: &Parts, host: &impl Host) -> (Option<&'static Route>, Head) {
+    let route = ROUTES.iter().find(|route| route.path == parts.uri.path());
+    let head = Head {
+        method: method(&parts.method),
+        name: route.map_or(UNKNOWN, |route| route.name),
+        request_id: request_id(&parts.headers, host),
+    };
+    (route, head)
+}
+
 /// The registry behind its HTTP surface.
 pub struct Patchbay<S, H> {
     registry: Registry<S, H>,
@@ -286,11 +309,11 @@ pub struct Patchbay<S, H> {
 
 impl<S: Store, H: Host> Patchbay<S, H> {
     /// Puts the parts together.
-    pub fn new(store: S, ring: KeyRing, host: H, config: Config) -> Self {
+    pub fn new(store: S, ring: impl Into<Arc<KeyRing>>, host: H, config: Config) -> Self {
         Self {
             registry: Registry {
                 store,
-                ring,
+                ring: ring.into(),
                 host,
                 config,
             },
@@ -302,12 +325,7 @@ impl<S: Store, H: Host> Patchbay<S, H> {
     /// # Errors
     /// The answer, where the head is enough to refuse it.
     pub async fn admit(&self, parts: &Parts) -> Result<Admitted, Answer> {
-        let route = ROUTES.iter().find(|route| route.path == parts.uri.path());
-        let head = Head {
-            method: method(&parts.method),
-            name: route.map_or(UNKNOWN, |route| route.name),
-            request_id: request_id(&parts.headers, &self.registry.host),
-        };
+        let (route, head) = head(parts, &self.registry.host);
         let Some(route) = route else {
             return Err(head.refuse(None, Problem::not_found("There is nothing at this path.")));
         };

@@ -1,5 +1,7 @@
 //! The operations: a parsed body, the store, and sealing around it.
 
+use std::sync::Arc;
+
 use crate::api::{Bound, Config, Host};
 use crate::limits;
 use crate::model::{Attached, AttachmentId, Caller, ConnectionId, Details};
@@ -20,7 +22,7 @@ const LIST_FRAME: usize = 1024;
 /// Everything that an operation works with.
 pub(crate) struct Registry<S, H> {
     pub(crate) store: S,
-    pub(crate) ring: KeyRing,
+    pub(crate) ring: Arc<KeyRing>,
     pub(crate) host: H,
     pub(crate) config: Config,
 }

@@ -11,6 +11,8 @@ mod entry;
 mod outbox;
 pub mod owners;
 pub mod protocol;
+#[cfg(target_arch = "wasm32")]
+mod runtime;
 pub mod settings;
 pub mod surroundings;
 pub mod tenant;

@@ -1,0 +1,139 @@
+//! KV and the Durable Objects, as the Worker's configuration binds them.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use js_sys::Uint8Array;
+use patchbay_core::store::StoreError;
+use wasm_bindgen::JsValue;
+use worker::{Delay, Env, KvStore, Method, ObjectNamespace, Request, RequestInit};
+
+use super::error::{message, unreached};
+use crate::surroundings::{Authority, Kv, KvError, Whom};
+
+/// How long a call to KV may take. An object answers within it, so that waiting longer would serve nobody.
+const KV_TIME: Duration = Duration::from_secs(5);
+/// The name of the one object in its namespace.
+const DIRECTORY: &str = "directory";
+
+/// What is bound. Clones are cheap, and outlive the request that they were made in.
+#[derive(Clone)]
+pub struct Bindings {
+    kv: KvStore,
+    tenants: ObjectNamespace,
+    directory: ObjectNamespace,
+}
+
+/// How often each was called for one request.
+#[derive(Debug, Default)]
+pub struct Calls {
+    /// Reads of KV.
+    pub kv_reads: Cell<u32>,
+    /// Requests to Durable Objects.
+    pub object_requests: Cell<u32>,
+}
+
+impl Bindings {
+    /// Those that `infra/cloudflare/wrangler.jsonc` names.
+    ///
+    /// # Errors
+    /// Which is missing.
+    pub fn of(env: &Env) -> worker::Result<Self> {
+        Ok(Self {
+            kv: env.kv("EDGE")?,
+            tenants: env.durable_object("TENANTS")?,
+            directory: env.durable_object("DIRECTORY")?,
+        })
+    }
+
+    /// The KV namespace, counted in `calls`.
+    pub fn kv(&self, calls: &Rc<Calls>) -> KvNamespace {
+        KvNamespace {
+            kv: self.kv.clone(),
+            calls: Rc::clone(calls),
+        }
+    }
+
+    /// The way to the objects, counted in `calls`.
+    pub fn objects(&self, calls: &Rc<Calls>) -> Objects {
+        Objects {
+            bindings: self.clone(),
+            calls: Rc::clone(calls),
+        }
+    }
+}
+
+/// The KV namespace.
+pub struct KvNamespace {
+    kv: KvStore,
+    calls: Rc<Calls>,
+}
+
+impl Kv for KvNamespace {
+    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KvError> {
+        count(&self.calls.kv_reads);
+        in_time(self.kv.get(key).bytes()).await
+    }
+
+    async fn put(&self, key: &str, value: Vec<u8>, seconds: u64) -> Result<(), KvError> {
+        let put = self.kv.put_bytes(key, &value).map_err(kv_error)?;
+        in_time(put.expiration_ttl(seconds).execute()).await
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), KvError> {
+        in_time(self.kv.delete(key)).await
+    }
+}
+
+/// What a call to KV comes to, unless it takes too long.
+async fn in_time<T>(call: impl Future<Output = Result<T, worker::KvError>>) -> Result<T, KvError> {
+    match select(pin!(call), Delay::from(KV_TIME)).await {
+        Either::Left((done, _)) => done.map_err(kv_error),
+        Either::Right(((), _)) => Err(KvError(format!("no answer within {KV_TIME:?}"))),
+    }
+}
+
+fn kv_error(error: worker::KvError) -> KvError {
+    KvError(match error {
+        worker::KvError::JavaScript(thrown) => message(&thrown),
+        other => other.to_string(),
+    })
+}
+
+/// The Durable Objects.
+pub struct Objects {
+    bindings: Bindings,
+    calls: Rc<Calls>,
+}
+
+impl Authority for Objects {
+    async fn ask(&self, whom: Whom<'_>, message: Vec<u8>) -> Result<Vec<u8>, StoreError> {
+        count(&self.calls.object_requests);
+        self.send(whom, &message)
+            .await
+            .map_err(|error| unreached(&JsValue::from(error)))
+    }
+}
+
+impl Objects {
+    async fn send(&self, whom: Whom<'_>, message: &[u8]) -> worker::Result<Vec<u8>> {
+        let object = match whom {
+            Whom::Tenant(tenant) => self.bindings.tenants.get_by_name(tenant.as_str())?,
+            Whom::Directory => self.bindings.directory.get_by_name(DIRECTORY)?,
+        };
+        let mut init = RequestInit::new();
+        init.with_method(Method::Post)
+            .with_body(Some(Uint8Array::from(message).into()));
+        // Only the body says anything, but a request must have some address.
+        let request = Request::new_with_init("http://object/", &init)?;
+        object.fetch_with_request(request).await?.bytes().await
+    }
+}
+
+fn count(calls: &Cell<u32>) {
+    calls.set(calls.get() + 1);
+}

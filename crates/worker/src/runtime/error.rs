@@ -1,0 +1,27 @@
+//! What JavaScript throws.
+
+use js_sys::Reflect;
+use patchbay_core::store::StoreError;
+use wasm_bindgen::JsValue;
+
+/// What was thrown, in words: an error's message, or whatever text it is.
+pub fn message(thrown: &JsValue) -> String {
+    let message = property(thrown, "message").as_string();
+    let message = message.or_else(|| thrown.as_string());
+    message.unwrap_or_else(|| "something without a message was thrown".into())
+}
+
+/// Why an object gave no answer, by the properties that the runtime gives its errors.
+pub fn unreached(thrown: &JsValue) -> StoreError {
+    let message = format!("the object gave no answer: {}", message(thrown));
+    if property(thrown, "overloaded").is_truthy() {
+        StoreError::Busy(message)
+    } else {
+        StoreError::Unavailable(message)
+    }
+}
+
+fn property(of: &JsValue, name: &str) -> JsValue {
+    // Where it is no object, or its getter throws, there is none.
+    Reflect::get(of, &JsValue::from_str(name)).unwrap_or(JsValue::UNDEFINED)
+}

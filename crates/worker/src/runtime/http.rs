@@ -1,0 +1,83 @@
+//! The runtime's requests and responses ⇄ those of the core.
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use http::header::CONTENT_LENGTH;
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Method, Response, Uri};
+use js_sys::{Array, Uint8Array};
+use patchbay_core::api::Refusal;
+use patchbay_core::limits::BODY_BYTES;
+use wasm_bindgen::JsValue;
+use worker::wasm_bindgen_futures::JsFuture;
+use worker::web_sys::{self, Headers, ResponseInit};
+
+/// A request's head.
+pub fn head(request: &web_sys::Request) -> Parts {
+    let (mut parts, ()) = http::Request::new(()).into_parts();
+    // What is no method or no path by the stricter rules here is none that anything is served for.
+    parts.method = Method::from_bytes(request.method().as_bytes()).unwrap_or(Method::CONNECT);
+    parts.uri = path(&request.url()).parse().unwrap_or(Uri::from_static("/"));
+    for entry in request.headers().entries().into_iter().flatten() {
+        let entry = Array::from(&entry);
+        let (Some(name), Some(value)) = (entry.get(0).as_string(), entry.get(1).as_string()) else {
+            continue;
+        };
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            parts.headers.append(name, value);
+        }
+    }
+    parts
+}
+
+/// Path and query of a URL, which the runtime gives whole.
+fn path(url: &str) -> &str {
+    let behind_scheme = url.find("://").map_or(0, |at| at + 3);
+    let from = url.get(behind_scheme..).and_then(|rest| rest.find('/'));
+    from.and_then(|from| url.get(behind_scheme + from..)).unwrap_or("/")
+}
+
+/// A request's body, of which no more than [`BODY_BYTES`] are taken.
+pub async fn body(request: web_sys::Request, head: &Parts) -> Result<Bytes, Refusal> {
+    if request.body().is_none() {
+        return Ok(Bytes::new());
+    }
+    // The runtime holds a body to the length that its head declares, and the core has seen that this is no more than
+    // may come.
+    if head.headers.contains_key(CONTENT_LENGTH) {
+        let whole = request
+            .array_buffer()
+            .map(JsFuture::from)
+            .map_err(|_| Refusal::Broken)?;
+        let whole = whole.await.map_err(|_| Refusal::Broken)?;
+        return Ok(Uint8Array::new(&whole).to_vec().into());
+    }
+    let mut chunks = worker::Request::from(request).stream().map_err(|_| Refusal::Broken)?;
+    let mut whole = Vec::new();
+    while let Some(chunk) = chunks.next().await {
+        whole.extend_from_slice(&chunk.map_err(|_| Refusal::Broken)?);
+        if whole.len() > BODY_BYTES {
+            return Err(Refusal::TooLong);
+        }
+    }
+    Ok(whole.into())
+}
+
+/// The response that the runtime sends.
+///
+/// # Errors
+/// What the runtime throws.
+pub fn response(response: &Response<Bytes>) -> Result<web_sys::Response, JsValue> {
+    let headers = Headers::new()?;
+    for (name, value) in response.headers() {
+        // Whatever the core sets is ASCII.
+        headers.append(name.as_str(), value.to_str().unwrap_or_default())?;
+    }
+    let init = ResponseInit::new();
+    init.set_status(response.status().as_u16());
+    init.set_headers(&headers);
+    let bytes = response.body();
+    // A 204 must not have even an empty body.
+    let body = (!bytes.is_empty()).then(|| Uint8Array::from(&bytes[..]));
+    web_sys::Response::new_with_opt_buffer_source_and_init(body.as_deref(), &init)
+}

@@ -1,0 +1,65 @@
+//! What an isolate, the runtime's smallest process, makes once and keeps for all of its requests.
+
+use std::cell::OnceCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use js_sys::Reflect;
+use patchbay_core::api::Config;
+use patchbay_core::seal::KeyRing;
+use wasm_bindgen::JsValue;
+use worker::Env;
+
+use super::bindings::Bindings;
+use crate::settings::{Log, Reads, Settings};
+
+/// The Worker's bound for an answer (contract, "Errors").
+const ANSWER_BYTES: usize = 8 * 1024 * 1024;
+
+/// The settings, read, and the bindings.
+pub struct Isolate {
+    /// How the core is run.
+    pub config: Config,
+    /// The keys.
+    pub ring: Arc<KeyRing>,
+    /// Where reads come from.
+    pub reads: Reads,
+    /// What is logged.
+    pub log: Log,
+    /// KV and the objects.
+    pub bindings: Bindings,
+}
+
+thread_local! {
+    static ISOLATE: OnceCell<Result<Rc<Isolate>, String>> = const { OnceCell::new() };
+}
+
+impl Isolate {
+    /// That of `env`, which is the same for all requests of an isolate.
+    ///
+    /// # Errors
+    /// What the Worker was told wrongly, for the log.
+    pub fn of(env: &Env) -> Result<Rc<Self>, String> {
+        ISOLATE.with(|isolate| isolate.get_or_init(|| Self::new(env).map(Rc::new)).clone())
+    }
+
+    fn new(env: &Env) -> Result<Self, String> {
+        let settings = Settings::read(|name| variable(env, name)).map_err(|error| error.to_string())?;
+        Ok(Self {
+            config: Config {
+                authentication: settings.authentication,
+                workspaces: settings.workspaces,
+                answer_bytes: ANSWER_BYTES,
+            },
+            ring: Arc::new(settings.keys),
+            reads: settings.reads,
+            log: settings.log,
+            bindings: Bindings::of(env).map_err(|error| error.to_string())?,
+        })
+    }
+}
+
+/// A variable's or secret's text.
+fn variable(env: &Env, name: &str) -> Option<String> {
+    Reflect::get(env, &JsValue::from_str(name)).ok()?.as_string()
+}

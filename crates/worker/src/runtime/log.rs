@@ -1,0 +1,76 @@
+//! The log: a line of JSON for each request, on the console.
+
+use patchbay_core::api::{Answer, LogLine};
+use serde::Serialize;
+use worker::{console_error, console_log};
+
+use super::bindings::Calls;
+use crate::settings::Log;
+
+/// What a line says.
+#[derive(Serialize)]
+struct Line<'a> {
+    level: &'static str,
+    method: &'a str,
+    operation: &'static str,
+    status: u16,
+    micros: i64,
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<&'a str>,
+    kv_reads: u32,
+    object_requests: u32,
+    /// Cloudflare's own id for the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ray: Option<&'a str>,
+}
+
+/// What the log gets of a request beside its answer.
+pub struct Request<'a> {
+    /// Its method.
+    pub method: &'a str,
+    /// The header `cf-ray`.
+    pub ray: Option<&'a str>,
+    /// How long it took. The runtime's clock moves only where something comes in.
+    pub micros: i64,
+    /// What was called for it.
+    pub calls: &'a Calls,
+}
+
+/// Logs a request that was answered, if `log` wants it.
+pub fn write(log: Log, request: &Request<'_>, answer: &Answer) {
+    let Answer { response, log: line } = answer;
+    let LogLine {
+        operation,
+        request_id,
+        tenant,
+        problem,
+    } = line;
+    let status = response.status().as_u16();
+    let failed = status >= 500;
+    if log == Log::Failures && !failed {
+        return;
+    }
+    let line = Line {
+        level: if failed { "ERROR" } else { "INFO" },
+        method: request.method,
+        operation,
+        status,
+        micros: request.micros,
+        request_id,
+        tenant: tenant.as_ref().map(|tenant| tenant.as_str()),
+        problem: problem.as_deref(),
+        kv_reads: request.calls.kv_reads.get(),
+        object_requests: request.calls.object_requests.get(),
+        ray: request.ray,
+    };
+    // Texts and numbers can always be written.
+    let line = serde_json::to_string(&line).unwrap_or_default();
+    if failed {
+        console_error!("{line}");
+    } else {
+        console_log!("{line}");
+    }
+}

@@ -1,0 +1,12 @@
+//! What Cloudflare's runtime calls, and what it lends. Compiled for it alone.
+
+mod bindings;
+mod database;
+mod error;
+mod host;
+mod http;
+mod isolate;
+mod log;
+mod objects;
+mod serve;
+mod storage;

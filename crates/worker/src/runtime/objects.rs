@@ -1,0 +1,100 @@
+//! The classes of Durable Objects that the runtime makes.
+
+use std::rc::Rc;
+
+use patchbay_core::api::Host;
+use patchbay_core::model::Timestamp;
+use patchbay_core::store::StoreError;
+use worker::wasm_bindgen_futures::JsFuture;
+use worker::{DurableObject, Env, Request, Response, Result, State, durable_object};
+
+use super::bindings::{Calls, KvNamespace, Objects};
+use super::database::ObjectDatabase;
+use super::error::message;
+use super::host::WorkerHost;
+use super::isolate::Isolate;
+use super::storage::{Storage, storage};
+use crate::directory::DirectoryObject;
+use crate::surroundings::Around;
+use crate::tenant::TenantObject;
+
+/// A tenant's object.
+#[durable_object(alarm)]
+pub struct Tenant {
+    state: State,
+    /// Or what the Worker was told wrongly.
+    object: std::result::Result<Rc<TenantObject<ObjectDatabase, KvNamespace, Objects, ObjectHost>>, String>,
+}
+
+impl DurableObject for Tenant {
+    fn new(state: State, env: Env) -> Self {
+        let storage = storage(&state);
+        let object = Isolate::of(&env).map(|isolate| {
+            let calls = Rc::<Calls>::default();
+            Rc::new(TenantObject::new(
+                ObjectDatabase::new(storage.clone()),
+                isolate.bindings.kv(&calls),
+                isolate.bindings.objects(&calls),
+                ObjectHost(storage),
+                isolate.reads,
+            ))
+        });
+        Self { state, object }
+    }
+
+    async fn fetch(&self, mut request: Request) -> Result<Response> {
+        let object = self.object.as_ref().map_err(String::as_str)?;
+        let answer = object.answer(&request.bytes().await?).await;
+        let following = Rc::clone(object);
+        self.state.wait_until(async move { following.flush().await });
+        Response::from_bytes(answer)
+    }
+
+    async fn alarm(&self) -> Result<Response> {
+        self.object.as_ref().map_err(String::as_str)?.wake().await;
+        Response::empty()
+    }
+}
+
+/// The directory's object.
+#[durable_object(fetch)]
+pub struct Directory(DirectoryObject<ObjectDatabase>);
+
+impl DurableObject for Directory {
+    fn new(state: State, _env: Env) -> Self {
+        Self(DirectoryObject::new(ObjectDatabase::new(storage(&state))))
+    }
+
+    async fn fetch(&self, mut request: Request) -> Result<Response> {
+        // The runtime holds the answer back until what was written is durable.
+        Response::from_bytes(self.0.answer(&request.bytes().await?))
+    }
+}
+
+/// What a tenant's object has around it.
+struct ObjectHost(Storage);
+
+impl Host for ObjectHost {
+    fn now(&self) -> Timestamp {
+        WorkerHost.now()
+    }
+
+    fn fill(&self, bytes: &mut [u8]) {
+        WorkerHost.fill(bytes);
+    }
+}
+
+impl Around for ObjectHost {
+    fn wake_at(&self, at: Timestamp) {
+        // Rounded up, so that it is not too early. Where it cannot be set, the object's output gate breaks: nothing
+        // that this turn wrote is acknowledged.
+        _ = self.0.set_alarm((at.as_micros() as f64 / 1000.0).ceil());
+    }
+
+    async fn durable(&self) -> std::result::Result<(), StoreError> {
+        let unknown =
+            |thrown| StoreError::Unavailable(format!("whether it was kept is not known: {}", message(&thrown)));
+        let synced = self.0.sync().map(JsFuture::from).map_err(unknown)?;
+        synced.await.map(|_| ()).map_err(unknown)
+    }
+}

@@ -1,0 +1,75 @@
+//! One request, from the runtime's hands to an answer.
+
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use ::http::request::Parts;
+use bytes::Bytes;
+use futures_channel::oneshot;
+use futures_util::FutureExt as _;
+use patchbay_core::api::{self, Answer, Host as _, Patchbay, Refusal};
+use wasm_bindgen::JsValue;
+use worker::{Context, Env, event, web_sys};
+
+use super::bindings::Calls;
+use super::host::WorkerHost;
+use super::isolate::Isolate;
+use super::{http, log};
+use crate::edge::EdgeStore;
+use crate::settings::Log;
+
+/// The Worker's entry. A request goes on to its end where its client goes away: what is under way then is not cut off
+/// anywhere, and nothing of it stays behind in memory.
+#[event(fetch)]
+async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker::Result<web_sys::Response> {
+    let (done, response) = oneshot::channel();
+    context.wait_until(async move {
+        // Nobody waits for it where the client is gone.
+        _ = done.send(respond(request, &env).await);
+    });
+    let response = response.await.map_err(|_| "the request was given up")?;
+    response.map_err(worker::Error::from)
+}
+
+async fn respond(request: web_sys::Request, env: &Env) -> Result<web_sys::Response, JsValue> {
+    let started = WorkerHost.now();
+    let head = http::head(&request);
+    let calls = Rc::<Calls>::default();
+    let (log, answer) = match Isolate::of(env) {
+        Ok(isolate) => (isolate.log, serve(&isolate, &calls, &head, request).await),
+        Err(why) => (Log::Failures, api::misconfigured(&head, &WorkerHost, why)),
+    };
+    let request = log::Request {
+        method: head.method.as_str(),
+        ray: head.headers.get("cf-ray").and_then(|ray| ray.to_str().ok()),
+        micros: WorkerHost.now().as_micros() - started.as_micros(),
+        calls: &calls,
+    };
+    log::write(log, &request, &answer);
+    http::response(&answer.response)
+}
+
+async fn serve(isolate: &Isolate, calls: &Rc<Calls>, head: &Parts, request: web_sys::Request) -> Answer {
+    let bindings = &isolate.bindings;
+    let store = EdgeStore::new(bindings.kv(calls), bindings.objects(calls), WorkerHost, isolate.reads);
+    let patchbay = Patchbay::new(store, Arc::clone(&isolate.ring), WorkerHost, isolate.config.clone());
+    let admitted = match patchbay.admit(head).await {
+        Ok(admitted) => admitted,
+        Err(answer) => return answer,
+    };
+    let body = if admitted.has_body() {
+        http::body(request, head).await
+    } else {
+        Ok(Bytes::new())
+    };
+    let answered = async {
+        match body {
+            Ok(body) => patchbay.answer(admitted.clone(), body).await,
+            Err(refusal) => admitted.refuse(refusal),
+        }
+    };
+    // Nothing of a request outlives its panic.
+    let answered = AssertUnwindSafe(answered).catch_unwind().await;
+    answered.unwrap_or_else(|_| admitted.refuse(Refusal::Failed))
+}
