@@ -14,6 +14,7 @@ use http_body_util::{BodyExt as _, Either, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use patchbay_core::limits::BODY_BYTES;
 use patchbay_core::model::Caller;
 
 use crate::target::{Target, announced};
@@ -27,6 +28,9 @@ type Body = Either<Full<Bytes>, Never>;
 pub struct Address {
     authority: Authority,
     client: Client<HttpConnector, Body>,
+    /// For requests that are refused by their length: a home may close the connection behind its answer, since it does
+    /// not read the body, and the next request over it would meet that.
+    unkept: Client<HttpConnector, Body>,
 }
 
 impl Address {
@@ -43,6 +47,9 @@ impl Address {
         Ok(Self {
             authority: parts.authority.context("the address must name a host")?,
             client: Client::builder(TokioExecutor::new()).build_http(),
+            unkept: Client::builder(TokioExecutor::new())
+                .pool_max_idle_per_host(0)
+                .build_http(),
         })
     }
 }
@@ -61,13 +68,19 @@ impl Target for Address {
             let mut uri = head.uri.into_parts();
             (uri.scheme, uri.authority) = (Some(Scheme::HTTP), Some(self.authority.clone()));
             head.uri = Uri::from_parts(uri).map_err(|error| error.to_string())?;
-            let body = if announced(&head.headers) > body.len() as u64 {
+            let announced = announced(&head.headers);
+            let client = if announced.max(body.len() as u64) > BODY_BYTES as u64 {
+                &self.unkept
+            } else {
+                &self.client
+            };
+            let body = if announced > body.len() as u64 {
                 Either::Right(Never)
             } else {
                 Either::Left(Full::new(body))
             };
             let exchange = async {
-                let response = self.client.request(Request::from_parts(head, body)).await;
+                let response = client.request(Request::from_parts(head, body)).await;
                 let (head, body) = response.map_err(|error| format!("{error:?}"))?.into_parts();
                 let body = body.collect().await.map_err(|error| format!("{error:?}"))?;
                 Ok(Response::from_parts(head, body.to_bytes()))

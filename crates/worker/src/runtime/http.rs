@@ -37,14 +37,17 @@ fn path(url: &str) -> &str {
     from.and_then(|from| url.get(behind_scheme + from..)).unwrap_or("/")
 }
 
-/// A request's body, of which no more than [`BODY_BYTES`] are taken.
+/// A request's body, of which no more than [`BODY_BYTES`] are taken, and nothing where its head declares more.
 pub async fn body(request: web_sys::Request, head: &Parts) -> Result<Bytes, Refusal> {
     if request.body().is_none() {
         return Ok(Bytes::new());
     }
-    // The runtime holds a body to the length that its head declares, and the core has seen that this is no more than
-    // may come.
-    if head.headers.contains_key(CONTENT_LENGTH) {
+    // The runtime holds a body to the length that its head declares.
+    if let Some(length) = head.headers.get(CONTENT_LENGTH) {
+        let length = length.to_str().ok().and_then(|length| length.parse::<usize>().ok());
+        if length.is_none_or(|length| length > BODY_BYTES) {
+            return Err(Refusal::TooLong);
+        }
         let whole = request
             .array_buffer()
             .map(JsFuture::from)

@@ -54,15 +54,14 @@ async fn serve(isolate: &Isolate, calls: &Rc<Calls>, head: &Parts, request: web_
     let bindings = &isolate.bindings;
     let store = EdgeStore::new(bindings.kv(calls), bindings.objects(calls), WorkerHost, isolate.reads);
     let patchbay = Patchbay::new(store, Arc::clone(&isolate.ring), WorkerHost, isolate.config.clone());
-    let admitted = match patchbay.admit(head).await {
+    let admitted = patchbay.admit(head).await;
+    // The body is read even where the head is refused: the runtime closes a connection that it was left in.
+    let body = http::body(request, head).await;
+    let admitted = match admitted {
         Ok(admitted) => admitted,
         Err(answer) => return answer,
     };
-    let body = if admitted.has_body() {
-        http::body(request, head).await
-    } else {
-        Ok(Bytes::new())
-    };
+    let body = if admitted.has_body() { body } else { Ok(Bytes::new()) };
     let answered = async {
         match body {
             Ok(body) => patchbay.answer(admitted.clone(), body).await,
