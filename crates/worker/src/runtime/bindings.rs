@@ -79,9 +79,9 @@ impl Kv for KvNamespace {
         in_time(self.kv.get(key).bytes()).await
     }
 
-    async fn put(&self, key: &str, value: Vec<u8>, seconds: u64) -> Result<(), KvError> {
+    async fn put(&self, key: &str, value: Vec<u8>, seconds: u32) -> Result<(), KvError> {
         let put = self.kv.put_bytes(key, &value).map_err(kv_error)?;
-        in_time(put.expiration_ttl(seconds).execute()).await
+        in_time(put.expiration_ttl(seconds.into()).execute()).await
     }
 
     async fn delete(&self, key: &str) -> Result<(), KvError> {

@@ -11,6 +11,7 @@ use wasm_bindgen::JsValue;
 use worker::Env;
 
 use super::bindings::Bindings;
+use crate::owners::Owners;
 use crate::settings::{Log, Reads, Settings};
 
 /// The Worker's bound for an answer (contract, "Errors").
@@ -22,6 +23,8 @@ pub struct Isolate {
     pub config: Config,
     /// The keys.
     pub ring: Arc<KeyRing>,
+    /// Who was seen to own what.
+    pub owners: Rc<Owners>,
     /// Where reads come from.
     pub reads: Reads,
     /// What is logged.
@@ -52,6 +55,7 @@ impl Isolate {
                 answer_bytes: ANSWER_BYTES,
             },
             ring: Arc::new(settings.keys),
+            owners: Rc::default(),
             reads: settings.reads,
             log: settings.log,
             bindings: Bindings::of(env).map_err(|error| error.to_string())?,

@@ -2,10 +2,11 @@
 
 use patchbay_core::api::{Answer, LogLine};
 use serde::Serialize;
-use worker::{console_error, console_log};
+use worker::{console_error, console_log, console_warn};
 
 use super::bindings::Calls;
 use crate::settings::Log;
+use crate::tenant::Followed;
 
 /// What a line says.
 #[derive(Serialize)]
@@ -73,4 +74,26 @@ pub fn write(log: Log, request: &Request<'_>, answer: &Answer) {
     } else {
         console_log!("{line}");
     }
+}
+
+/// Logs what an object wrote to KV, if it failed: it will try again.
+pub fn followed(followed: &Followed) {
+    /// What the line says.
+    #[derive(Serialize)]
+    struct Line {
+        level: &'static str,
+        operation: &'static str,
+        written: usize,
+        failed: usize,
+        problem: String,
+    }
+    let Some(problem) = &followed.problem else { return };
+    let line = Line {
+        level: "WARN",
+        operation: "kv",
+        written: followed.written,
+        failed: followed.failed,
+        problem: problem.to_string(),
+    };
+    console_warn!("{}", serde_json::to_string(&line).unwrap_or_default());
 }

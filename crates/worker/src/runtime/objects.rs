@@ -13,45 +13,43 @@ use super::database::ObjectDatabase;
 use super::error::message;
 use super::host::WorkerHost;
 use super::isolate::Isolate;
+use super::log;
 use super::storage::{Storage, storage};
 use crate::directory::DirectoryObject;
 use crate::surroundings::Around;
 use crate::tenant::TenantObject;
 
-/// A tenant's object.
+/// A tenant's object, or what the Worker was told wrongly.
 #[durable_object(alarm)]
-pub struct Tenant {
-    state: State,
-    /// Or what the Worker was told wrongly.
-    object: std::result::Result<Rc<TenantObject<ObjectDatabase, KvNamespace, Objects, ObjectHost>>, String>,
-}
+pub struct Tenant(std::result::Result<TenantObject<ObjectDatabase, KvNamespace, Objects, ObjectHost>, String>);
 
 impl DurableObject for Tenant {
     fn new(state: State, env: Env) -> Self {
         let storage = storage(&state);
-        let object = Isolate::of(&env).map(|isolate| {
+        Self(Isolate::of(&env).map(|isolate| {
             let calls = Rc::<Calls>::default();
-            Rc::new(TenantObject::new(
+            TenantObject::new(
                 ObjectDatabase::new(storage.clone()),
                 isolate.bindings.kv(&calls),
                 isolate.bindings.objects(&calls),
                 ObjectHost(storage),
                 isolate.reads,
-            ))
-        });
-        Self { state, object }
+            )
+        }))
     }
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
-        let object = self.object.as_ref().map_err(String::as_str)?;
-        let answer = object.answer(&request.bytes().await?).await;
-        let following = Rc::clone(object);
-        self.state.wait_until(async move { following.flush().await });
-        Response::from_bytes(answer)
+        let object = self.0.as_ref().map_err(String::as_str)?;
+        Response::from_bytes(object.answer(&request.bytes().await?).await)
     }
 
     async fn alarm(&self) -> Result<Response> {
-        self.object.as_ref().map_err(String::as_str)?.wake().await;
+        let object = self.0.as_ref().map_err(String::as_str)?;
+        match object.wake().await {
+            Ok(followed) => log::followed(&followed),
+            // The runtime calls again where this fails.
+            Err(error) => return Err(error.to_string().into()),
+        }
         Response::empty()
     }
 }

@@ -52,7 +52,13 @@ async fn respond(request: web_sys::Request, env: &Env) -> Result<web_sys::Respon
 
 async fn serve(isolate: &Isolate, calls: &Rc<Calls>, head: &Parts, request: web_sys::Request) -> Answer {
     let bindings = &isolate.bindings;
-    let store = EdgeStore::new(bindings.kv(calls), bindings.objects(calls), WorkerHost, isolate.reads);
+    let store = EdgeStore::new(
+        bindings.kv(calls),
+        bindings.objects(calls),
+        WorkerHost,
+        isolate.reads,
+        Rc::clone(&isolate.owners),
+    );
     let patchbay = Patchbay::new(store, Arc::clone(&isolate.ring), WorkerHost, isolate.config.clone());
     let admitted = patchbay.admit(head).await;
     // The body is read even where the head is refused: the runtime closes a connection that it was left in.
