@@ -1,11 +1,11 @@
 //! What every home and store of Patchbay is held to.
 //!
 //! [`cases`] gives the rules of the contract, a named case for one behaviour, grouped by operation; [`run`] holds a
-//! [`Target`] to them: the core in this process over any store ([`InProcess`]), or a home behind an [`Address`].
-//! [`MemoryStore`] is the reference model, and [`model`] holds stores and targets against it. [`races`] sets many clients
-//! on a target at once and checks what they were told. [`faults`] breaks a target on purpose, to show that the cases
-//! notice. [`DynamoDbLocal`] is what a store on DynamoDB is tested over, [`lambda`] has what AWS puts around a function,
-//! and [`sample`] makes what tests of stores hand them.
+//! [`Target`] to them: the core in this process over any store ([`InProcess`]), or a home behind an [`Address`]; where
+//! its reads may be late, as a [`Patient`]. [`MemoryStore`] is the reference model, and [`model`] holds stores and targets
+//! against it. [`races`] sets many clients on a target at once and checks what they were told. [`faults`] breaks a target
+//! on purpose, to show that the cases notice. [`DynamoDbLocal`] is what a store on DynamoDB is tested over, [`lambda`] has
+//! what AWS puts around a function, and [`sample`] makes what tests of stores hand them.
 
 mod cases;
 mod dynamodb_local;
@@ -14,6 +14,7 @@ pub mod lambda;
 mod loopback;
 mod memory;
 pub mod model;
+mod patient;
 pub mod races;
 mod runner;
 pub mod sample;
@@ -24,6 +25,7 @@ mod world;
 pub use cases::cases;
 pub use dynamodb_local::DynamoDbLocal;
 pub use memory::MemoryStore;
+pub use patient::Patient;
 pub use runner::{Case, Report, Setting, run};
 pub use target::{InProcess, SystemHost, Target};
 pub use url::Address;

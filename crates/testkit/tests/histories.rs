@@ -3,8 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use patchbay_testkit::races::{Answer, Call, Operation, Registry, Specification, Step, Verdict, View, Which, check};
+use patchbay_testkit::races::{
+    Answer, Call, Operation, Recorder, Registry, Specification, Step, Verdict, View, Which, check, with_late_reads,
+};
 use proptest::prelude::*;
 
 type History = Vec<Operation<Call, Answer>>;
@@ -173,6 +176,90 @@ fn a_deleted_connection_that_shows_again_is_refused() {
     refused(&then(Call::GetById(ONE), found(ONE, &[])));
     refused(&then(LIST, page(&[view(ONE, &[])])));
     refused(&then(ATTACH, Answer::Attached(1)));
+}
+
+/// Operations one after the other, of which a read that finds something may be late by the two operations before it.
+fn in_turn_late(operations: &[(Call, Answer)]) -> History {
+    let mut history = in_turn(operations.iter().cloned());
+    with_late_reads(&mut history, |asked| asked.saturating_sub(4));
+    history
+}
+
+#[test]
+fn a_late_read_is_taken_within_the_bound_and_refused_beyond_it() {
+    let other = || (Call::Get { name: 1 }, Answer::NotFound);
+    for get in [GET, Call::GetById(ONE)] {
+        let (before, create) = ((get, found(ONE, &[])), (CREATE, Answer::Done));
+        let (attach, delete) = ((ATTACH, Answer::Attached(1)), (DELETE, Answer::Done));
+        let again = (Call::Create(TWO), Answer::Done);
+        taken(&in_turn_late(&[create.clone(), attach.clone(), before.clone()]));
+        taken(&in_turn_late(&[
+            create.clone(),
+            attach.clone(),
+            other(),
+            before.clone(),
+        ]));
+        refused(&in_turn_late(&[
+            create.clone(),
+            attach,
+            other(),
+            other(),
+            before.clone(),
+        ]));
+        taken(&in_turn_late(&[
+            create.clone(),
+            delete.clone(),
+            other(),
+            before.clone(),
+        ]));
+        refused(&in_turn_late(&[
+            create.clone(),
+            delete.clone(),
+            other(),
+            other(),
+            before.clone(),
+        ]));
+        taken(&in_turn_late(&[
+            create.clone(),
+            delete.clone(),
+            again.clone(),
+            before.clone(),
+        ]));
+        refused(&in_turn_late(&[create, delete, again, other(), before]));
+    }
+}
+
+#[test]
+fn a_late_refusal_or_list_and_what_never_was_are_refused_within_the_bound() {
+    let (create, attach) = ((CREATE, Answer::Done), (ATTACH, Answer::Attached(1)));
+    let second = (Call::Attach { which: ONE, to: 1 }, Answer::Attached(2));
+    for wrong in [
+        (GET, Answer::NotFound),
+        (Call::GetById(ONE), Answer::NotFound),
+        (LIST, page(&[])),
+        (LIST, page(&[view(ONE, &[0])])),
+        (GET, found(ONE, &[1])),
+        (GET, found(TWO, &[])),
+        (DETACH, Answer::NotFound),
+        (Call::Create(TWO), Answer::Done),
+    ] {
+        refused(&in_turn_late(&[create.clone(), attach.clone(), second.clone(), wrong]));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_moment_so_long_before_another_lies_between_what_was_earlier_and_what_was_not() {
+    let (second, third) = (Duration::from_secs(1), Duration::from_secs(3));
+    let recorder = Recorder::<Call, Answer>::default();
+    let asked = recorder.ask(0, CREATE);
+    tokio::time::advance(third).await;
+    recorder.answer(asked, Answer::Done);
+    tokio::time::advance(second).await;
+    recorder.ask(0, GET);
+    let moments = recorder.history().into_iter().map(|one| (one.asked, one.answered));
+    assert_eq!(Vec::from_iter(moments), [(2, Some(4)), (6, None)]);
+    let before = [Duration::ZERO, second, 2 * second, second + third, 9 * third].map(|by| recorder.before(6, by));
+    assert_eq!(before, [5, 3, 3, 1, 1]);
 }
 
 #[test]

@@ -2,17 +2,26 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     clippy::print_stdout,
     reason = "a test may panic, and say what it did"
 )]
 
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::time::Duration;
 
-use patchbay_core::model::Workspaces;
+use bytes::Bytes;
+use futures_util::future::LocalBoxFuture;
+use http::{Request, Response, StatusCode};
+use patchbay_core::model::{Caller, Workspaces};
 use patchbay_core::store::Store;
 use patchbay_sql::{NativeStore, Options};
-use patchbay_testkit::races::{Answer, Call, Operation, Race, RacyStore, Reach, Registry, Verdict, Workload};
-use patchbay_testkit::{InProcess, MemoryStore};
+use patchbay_testkit::faults::{Late, LateStore};
+use patchbay_testkit::races::{
+    Answer, Call, Operation, Race, RacyStore, Reach, Registry, Verdict, Workload, with_late_reads,
+};
+use patchbay_testkit::{InProcess, MemoryStore, Target};
 
 async fn history<S: Store + Clone + Send + Sync + 'static>(
     store: S,
@@ -112,23 +121,31 @@ async fn the_reference_model_is_linearizable() {
     is_linearizable(&history(MemoryStore::default(), workload).await, names, Reach::Whole);
 }
 
-/// That a store with this mistake is found out, by an explanation much shorter than the history.
+/// That a store with this mistake is found out, by an explanation much shorter than the history; even where a read may
+/// be late, and by any time.
 async fn is_found_out(race: Race) {
     let workload = Workload {
         operations: 4_000,
         abandoned: 0,
         ..Workload::default()
     };
-    let registry = Registry { names: workload.names };
+    let names = workload.names;
     let folder = tempfile::tempdir().unwrap();
     let store = NativeStore::open(folder.path(), Options::default()).unwrap();
-    let history = history(RacyStore::new(store, race), workload).await;
-    match registry.judge(&history) {
+    let mut history = history(RacyStore::new(store, race), workload).await;
+    println!("{race:?}: {}", violation(&history, names));
+    with_late_reads(&mut history, |_| 0);
+    println!("Late or not: {}", violation(&history, names));
+}
+
+#[track_caller]
+fn violation(history: &[Operation<Call, Answer>], names: usize) -> String {
+    match (Registry { names }).judge(history) {
         Err(Verdict::Violated(violation)) => {
-            println!("{race:?}: {violation}");
             assert!(violation.operations.len() * 10 < history.len(), "{violation}");
+            violation.to_string()
         }
-        finding => panic!("{race:?}: {finding:?}"),
+        finding => panic!("{finding:?}"),
     }
 }
 
@@ -160,4 +177,77 @@ async fn a_list_of_rows_from_different_moments_is_found_out() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_before_the_change_is_found_out() {
     is_found_out(Race::EarlyAcknowledgement).await;
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn late_reads_are_borne_with_within_the_bound_and_found_out_where_there_is_none() {
+    for stale in [HOUR, Duration::ZERO] {
+        let workload = Workload {
+            operations: 4_000,
+            stale,
+            ..Workload::default()
+        };
+        let names = workload.names;
+        let store = LateStore::new(MemoryStore::default(), Late::Reads, HOUR);
+        let history = history(store, workload).await;
+        if stale == HOUR {
+            let found = counts(&history)[&("get", "done")];
+            assert!(found > 200, "{found} of {}", history.len());
+            is_linearizable(&history, names, Reach::EachName);
+        } else {
+            println!("{}", violation(&history, names));
+        }
+    }
+}
+
+/// A home that gives every second read with the details of the one before.
+struct Mixing {
+    target: InProcess<MemoryStore>,
+    details: RefCell<Option<serde_json::Value>>,
+}
+
+impl Target for Mixing {
+    fn send<'a>(
+        &'a self,
+        caller: Option<&'a Caller>,
+        request: Request<Bytes>,
+    ) -> LocalBoxFuture<'a, Result<Response<Bytes>, String>> {
+        let is_get = request.uri().path().ends_with("/get");
+        Box::pin(async move {
+            let answer = self.target.send(caller, request).await?;
+            if !is_get || answer.status() != StatusCode::OK {
+                return Ok(answer);
+            }
+            let (head, body) = answer.into_parts();
+            let mut json: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            match self.details.take() {
+                Some(other) => json["details"] = other,
+                None => *self.details.borrow_mut() = Some(json["details"].clone()),
+            }
+            Ok(Response::from_parts(head, json.to_string().into()))
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn details_of_another_connection_end_the_run_late_or_not() {
+    let store = MemoryStore::default();
+    let workload = Workload {
+        stale: HOUR,
+        ..Workload::default()
+    };
+    let mode = workload.mode;
+    let target = move || {
+        Ok(Mixing {
+            target: InProcess::new(store.clone(), mode, 1024 * 1024),
+            details: RefCell::default(),
+        })
+    };
+    let error = format!("{:#}", workload.run(target).await.unwrap_err());
+    assert!(
+        error.contains("a connection changed") || error.contains("has the id"),
+        "{error}"
+    );
 }

@@ -1,10 +1,11 @@
 //! Holds a home behind an address to the contract.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use patchbay_core::model::Workspaces;
-use patchbay_testkit::{Address, Setting, cases, run};
+use patchbay_testkit::{Address, Patient, Setting, cases, run};
 
 /// Holds a home behind an address to the contract. It creates and removes connections of its own, and leaves the
 /// workspaces that it made.
@@ -18,6 +19,10 @@ struct Arguments {
     /// Its bound for an answer, in bytes.
     #[arg(long, default_value_t = 16 * 1024 * 1024)]
     answer_bytes: usize,
+    /// A read that finds something may show what was right up to so many seconds before, and is repeated until it is
+    /// right.
+    #[arg(long, default_value_t = 0)]
+    stale_seconds: u64,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -40,7 +45,8 @@ async fn main() -> anyhow::Result<ExitCode> {
     };
     // A case that does not hold says so in the report; the panic's own text would come twice.
     std::panic::set_hook(Box::new(|_| ()));
-    let target = Address::new(&arguments.url)?;
+    let address = Address::new(&arguments.url)?;
+    let target = Patient::new(&address, Duration::from_secs(arguments.stale_seconds));
     let report = run(&target, setting, &cases(), |case, outcome| {
         if let Err(why) = outcome {
             println!("FAILED {}: {}\n       {why}", case.group, case.name);

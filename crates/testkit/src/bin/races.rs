@@ -1,7 +1,7 @@
 //! Sets many clients on a home behind an address and checks that what they were told can be true.
 
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
 use patchbay_core::model::Workspaces;
@@ -32,6 +32,9 @@ struct Arguments {
     /// The home's mode of workspaces.
     #[arg(long, value_enum, default_value = "open")]
     workspaces: Mode,
+    /// A read that finds something may show what was right up to so many seconds before.
+    #[arg(long, default_value_t = 0)]
+    stale_seconds: u64,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -54,6 +57,7 @@ async fn main() -> anyhow::Result<ExitCode> {
             Mode::Open => Workspaces::Open,
             Mode::Managed => Workspaces::Managed,
         },
+        stale: Duration::from_secs(arguments.stale_seconds),
         ..Workload::default()
     };
     let registry = Registry { names: workload.names };

@@ -1,8 +1,10 @@
-//! A target broken on purpose, to show that the cases notice: faults of a store, and faults of the surface.
+//! A target broken on purpose, to show that the cases notice: faults of a store, its lateness, and faults of the surface.
 
+mod late;
 mod store;
 mod surface;
 
+pub use late::{Late, LateStore};
 pub use store::{FaultyStore, StoreFault};
 pub use surface::{FaultySurface, SurfaceFault};
 

@@ -20,6 +20,8 @@ const PATIENCE: u32 = 20;
 /// A client that was told to come back waits so long.
 const PAUSE: Duration = Duration::from_millis(20);
 
+const LIST: &str = "connections/list";
+
 /// One client.
 pub(super) struct Client<'r, T> {
     number: usize,
@@ -59,19 +61,19 @@ impl<'r, T: Target> Client<'r, T> {
         Ok(())
     }
 
-    /// Detaches and deletes everything.
+    /// Detaches and deletes everything that is listed: a `get` may be late.
     pub(super) async fn tidy(mut self) -> anyhow::Result<()> {
-        for name in 0..self.run.workload.names {
-            let get = self.get(name);
-            let Some(Answer::Found(view)) = self.perform(&get, None).await? else {
-                continue;
-            };
+        let all = everything();
+        let Some(Answer::Page(views, _)) = self.perform(&all, None).await? else {
+            return Ok(());
+        };
+        for view in views {
             for from in view.attached {
                 let id = self.id(view.which);
                 let wire = self.detach(view.which, id, from);
                 self.perform(&wire, None).await?;
             }
-            let delete = self.delete(name);
+            let delete = self.delete(view.which.name);
             self.perform(&delete, None).await?;
         }
         Ok(())
@@ -245,18 +247,9 @@ impl<'r, T: Target> Client<'r, T> {
 
     /// Everything, or pages of a workspace's.
     fn list(&mut self, workspace: usize) -> Wire {
-        let path = "connections/list";
         let limit = 1 + self.rng.usize(0..2);
         let (body, within, after) = match (self.rng.u8(0..3), self.cursor.take()) {
-            (0, _) => {
-                let (within, after, limit) = (None, None, None);
-                let call = Call::List { within, after, limit };
-                return Wire {
-                    call,
-                    path,
-                    body: json!({}),
-                };
-            }
+            (0, _) => return everything(),
             (_, Some((within, after, cursor))) => (json!({ "cursor": cursor }), within, Some(after)),
             (_, None) => (json!({}), workspace, None),
         };
@@ -266,8 +259,23 @@ impl<'r, T: Target> Client<'r, T> {
             fields.insert("limit".into(), json!(limit));
         }
         let (within, limit) = (Some(within), Some(limit));
-        let call = Call::List { within, after, limit };
-        Wire { call, path, body }
+        Wire {
+            call: Call::List { within, after, limit },
+            path: LIST,
+            body,
+        }
+    }
+}
+
+fn everything() -> Wire {
+    Wire {
+        call: Call::List {
+            within: None,
+            after: None,
+            limit: None,
+        },
+        path: LIST,
+        body: json!({}),
     }
 }
 

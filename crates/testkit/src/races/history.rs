@@ -2,6 +2,9 @@
 
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// One operation of one client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,7 +16,8 @@ pub struct Operation<C, A> {
     /// What the client was told. `None` where it never came to know: the operation may have happened at any moment
     /// since it was asked, may happen yet, or never.
     pub answer: Option<A>,
-    /// Asked after everything with a smaller moment, before everything with a larger one.
+    /// Asked after everything with a smaller moment, before everything with a larger one. Of a read that may be late:
+    /// what it shows was right after everything with a smaller moment.
     pub asked: u64,
     /// When the answer was there.
     pub answered: Option<u64>,
@@ -32,20 +36,29 @@ impl<C: fmt::Display, A: fmt::Display> fmt::Display for Operation<C, A> {
 }
 
 /// Takes operations down as they happen. A client says what it asks before it asks, and what it was told after it was:
-/// so each operation took effect, if it did, between the two moments.
+/// so each operation took effect, if it did, between the two moments. Moments are even numbers: there is room between
+/// any two.
 #[derive(Debug)]
 pub struct Recorder<C, A>(Mutex<Recorded<C, A>>);
 
 #[derive(Debug)]
 struct Recorded<C, A> {
-    moment: u64,
+    /// When each moment was, by tokio's clock.
+    moments: Vec<Instant>,
     operations: Vec<Operation<C, A>>,
+}
+
+impl<C, A> Recorded<C, A> {
+    fn next_moment(&mut self) -> u64 {
+        self.moments.push(Instant::now());
+        2 * self.moments.len() as u64
+    }
 }
 
 impl<C, A> Default for Recorder<C, A> {
     fn default() -> Self {
         Self(Mutex::new(Recorded {
-            moment: 0,
+            moments: Vec::new(),
             operations: Vec::new(),
         }))
     }
@@ -63,12 +76,11 @@ impl<C: Clone, A: Clone> Recorder<C, A> {
     /// To be called right before a client asks.
     pub fn ask(&self, client: usize, call: C) -> Asked {
         let mut recorded = self.recorded();
-        recorded.moment += 1;
         let operation = Operation {
             client,
             call,
             answer: None,
-            asked: recorded.moment,
+            asked: recorded.next_moment(),
             answered: None,
         };
         recorded.operations.push(operation);
@@ -78,11 +90,20 @@ impl<C: Clone, A: Clone> Recorder<C, A> {
     /// To be called right after the answer is there. Where none comes, this is not called.
     pub fn answer(&self, asked: Asked, answer: A) {
         let mut recorded = self.recorded();
-        recorded.moment += 1;
-        let moment = recorded.moment;
+        let moment = recorded.next_moment();
         if let Some(operation) = recorded.operations.get_mut(asked.0) {
             (operation.answer, operation.answered) = (Some(answer), Some(moment));
         }
+    }
+
+    /// The moment so long before another one: after all that was earlier, before all that was not.
+    pub fn before(&self, moment: u64, by: Duration) -> u64 {
+        let recorded = self.recorded();
+        let place = usize::try_from(moment / 2).unwrap_or(usize::MAX);
+        let at = recorded.moments.get(place.saturating_sub(1));
+        let from = at.and_then(|at| at.checked_sub(by));
+        let earlier = from.map_or(0, |from| recorded.moments.partition_point(|moment| *moment < from));
+        2 * earlier as u64 + 1
     }
 
     /// Everything so far, in the order of asking.

@@ -129,13 +129,13 @@ fn fewest<'h, P: Specification>(
     let spare_read =
         |one: &Recorded<P>| one.answered != Some(at) && specification.reads(&one.call, one.answer.as_ref());
     operations = without(operations, &spare_read);
-    let reads: Vec<u64> = operations
+    let reads: Vec<_> = operations
         .iter()
         .filter(|one| spare_read(one))
-        .map(|one| one.asked)
+        .map(|one| (one.asked, one.answered))
         .collect();
     for read in reads {
-        operations = without(operations, &|one| one.asked == read);
+        operations = without(operations, &|one| (one.asked, one.answered) == read);
     }
     let parts: BTreeSet<_> = operations.iter().map(|one| specification.part(&one.call)).collect();
     if !parts.contains(&None) {
@@ -289,9 +289,10 @@ fn search<'h, P: Specification>(
                     at: moment,
                 });
             }
-            [one] if one.changes.is_empty() && one.reads.is_empty() => {
+            [one] if one.changes.is_empty() => {
                 let lost = search.lost.values().flatten().filter(|lost| !one.lost.contains(lost));
-                let under_way = lost.chain(&search.under_way).copied().collect();
+                let asked = search.under_way.iter().filter(|read| !one.reads.contains(read));
+                let under_way = lost.chain(asked).copied().collect();
                 certain = (one.state.clone(), under_way, moment);
             }
             _ => {}

@@ -17,5 +17,5 @@ mod workload;
 pub use history::{Asked, Operation, Recorder};
 pub use linearizable::{Specification, Step, Verdict, Violation, check};
 pub use racy::{Race, RacyStore};
-pub use registry::{Answer, Call, Finding, Reach, Registry, State, View, Which};
+pub use registry::{Answer, Call, Finding, Reach, Registry, State, View, Which, with_late_reads};
 pub use workload::Workload;

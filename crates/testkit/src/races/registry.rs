@@ -1,7 +1,7 @@
 //! The registry as one caller at a time meets it: the specification that histories are held against. The caller is an
 //! admin; names and workspaces are few and fixed, and known by their place.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
 use super::history::Operation;
@@ -304,6 +304,23 @@ impl Registry {
             }
         }
         Ok(Reach::EachName)
+    }
+}
+
+/// Takes each `get` and `get_by_id` of a history that found something to have been asked as early as `earlier` says of the
+/// moment at which it was: for a home where they may be late. None is taken to be asked before the `create` of what it
+/// found, which says the same and leaves fewer orders to look at.
+pub fn with_late_reads(history: &mut [Operation<Call, Answer>], earlier: impl Fn(u64) -> u64) {
+    let creates = history.iter().filter_map(|operation| match operation.call {
+        Call::Create(which) => Some((which, operation.asked)),
+        _ => None,
+    });
+    let creates: HashMap<Which, u64> = creates.collect();
+    for operation in history {
+        if let (Call::Get { .. } | Call::GetById(_), Some(Answer::Found(view))) = (operation.call, &operation.answer) {
+            let created = creates.get(&view.which).copied().unwrap_or(0);
+            operation.asked = operation.asked.min(earlier(operation.asked).max(created));
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::client::exchange;
 use super::history::{Operation, Recorder};
-use super::registry::{Answer, Call, View, Which};
+use super::registry::{Answer, Call, View, Which, with_late_reads};
 use super::workload::Workload;
 use crate::target::Target;
 
@@ -137,6 +137,9 @@ impl Run {
             {
                 which.number = NEVER_SEEN;
             }
+        }
+        if !self.workload.stale.is_zero() {
+            with_late_reads(&mut history, |asked| self.recorder.before(asked, self.workload.stale));
         }
         history
     }

@@ -1,6 +1,7 @@
 //! Clients that get in each other's way: all operations on a few names at once, each taken down with what it was told.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use fastrand::Rng;
 use patchbay_core::model::Workspaces;
@@ -28,6 +29,8 @@ pub struct Workload {
     pub abandoned: u8,
     /// The home's mode of workspaces.
     pub mode: Workspaces,
+    /// The home's bound for staleness: a `get` that finds something may show what was right so long before it was asked.
+    pub stale: Duration,
 }
 
 impl Default for Workload {
@@ -40,6 +43,7 @@ impl Default for Workload {
             seed: 1,
             abandoned: 2,
             mode: Workspaces::Open,
+            stale: Duration::ZERO,
         }
     }
 }
