@@ -4,7 +4,7 @@
 //! [`Target`] to them: the core in this process over any store ([`InProcess`]), or a home behind an [`Address`]; where
 //! its reads may be late, as a [`Patient`]. [`MemoryStore`] is the reference model, and [`model`] holds stores and targets
 //! against it. [`races`] sets many clients on a target at once and checks what they were told. [`faults`] breaks a target
-//! on purpose, to show that the cases notice. [`DynamoDbLocal`] is what a store on DynamoDB is tested over, [`lambda`] has
+//! on purpose, to show that the cases notice. [`StaleKv`] is what a home that reads from KV is tested over, [`DynamoDbLocal`] what a store on DynamoDB is; [`lambda`] has
 //! what AWS puts around a function, and [`sample`] makes what tests of stores hand them.
 
 mod cases;
@@ -18,6 +18,7 @@ mod patient;
 pub mod races;
 mod runner;
 pub mod sample;
+mod stale_kv;
 mod target;
 mod url;
 mod world;
@@ -27,5 +28,6 @@ pub use dynamodb_local::DynamoDbLocal;
 pub use memory::MemoryStore;
 pub use patient::Patient;
 pub use runner::{Case, Report, Setting, run};
+pub use stale_kv::{Behaviour, Done, Failed, StaleKv};
 pub use target::{InProcess, SystemHost, Target};
 pub use url::Address;
