@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
-use http::uri::{Authority, Scheme};
+use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Request, Response, Uri};
 use http_body_util::{BodyExt as _, Either, Full};
 use hyper_util::client::legacy::Client;
@@ -24,9 +24,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 type Body = Either<Full<Bytes>, Never>;
 
-/// A home that answers at `http://host:port`. Speaks HTTP/1.1, with kept connections.
+/// A home that answers at `http://host:port`, or below a path of it. Speaks HTTP/1.1, with kept connections.
 pub struct Address {
     authority: Authority,
+    /// What goes before each request's own path.
+    below: String,
+    whole_bodies: bool,
     client: Client<HttpConnector, Body>,
     /// For requests that are refused by their length: a home may close the connection behind its answer, since it does
     /// not read the body, and the next request over it would meet that.
@@ -34,7 +37,7 @@ pub struct Address {
 }
 
 impl Address {
-    /// The home at an address of the form `http://host:port`.
+    /// The home at an address of the form `http://host:port/path`, with or without a path.
     ///
     /// # Errors
     /// Where `url` is of another form.
@@ -44,13 +47,25 @@ impl Address {
             parts.scheme == Some(Scheme::HTTP),
             "the address must begin with http://"
         );
+        let path = parts.path_and_query.as_ref().map_or("", PathAndQuery::path);
         Ok(Self {
             authority: parts.authority.context("the address must name a host")?,
+            below: path.trim_end_matches('/').to_owned(),
+            whole_bodies: false,
             client: Client::builder(TokioExecutor::new()).build_http(),
             unkept: Client::builder(TokioExecutor::new())
                 .pool_max_idle_per_host(0)
                 .build_http(),
         })
+    }
+
+    /// The same home, behind something that passes a request on only once its body is there: a body that is announced
+    /// comes, as white space.
+    pub fn with_whole_bodies(self) -> Self {
+        Self {
+            whole_bodies: true,
+            ..self
+        }
     }
 }
 
@@ -67,17 +82,23 @@ impl Target for Address {
             let (mut head, body) = request.into_parts();
             let mut uri = head.uri.into_parts();
             (uri.scheme, uri.authority) = (Some(Scheme::HTTP), Some(self.authority.clone()));
+            let path = uri.path_and_query.as_ref().map_or("/", PathAndQuery::as_str);
+            let path = format!("{}{path}", self.below).parse::<PathAndQuery>();
+            uri.path_and_query = Some(path.map_err(|error| error.to_string())?);
             head.uri = Uri::from_parts(uri).map_err(|error| error.to_string())?;
-            let announced = announced(&head.headers);
-            let client = if announced.max(body.len() as u64) > BODY_BYTES as u64 {
+            let announced = usize::try_from(announced(&head.headers)).unwrap_or(usize::MAX);
+            let client = if announced.max(body.len()) > BODY_BYTES {
                 &self.unkept
             } else {
                 &self.client
             };
-            let body = if announced > body.len() as u64 {
-                Either::Right(Never)
-            } else {
+            let body = if announced <= body.len() {
                 Either::Left(Full::new(body))
+            } else if self.whole_bodies {
+                let space = std::iter::repeat_n(b' ', announced - body.len());
+                Either::Left(Full::new(body.into_iter().chain(space).collect()))
+            } else {
+                Either::Right(Never)
             };
             let exchange = async {
                 let response = client.request(Request::from_parts(head, body)).await;

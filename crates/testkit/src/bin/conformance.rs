@@ -11,7 +11,7 @@ use patchbay_testkit::{Address, Patient, Setting, cases, run};
 /// workspaces that it made.
 #[derive(Parser)]
 struct Arguments {
-    /// The home, with authentication off: http://host:port
+    /// The home, with authentication off: http://host:port, with or without a path
     url: String,
     /// Its mode of workspaces.
     #[arg(long, value_enum, default_value = "open")]
@@ -23,6 +23,9 @@ struct Arguments {
     /// right.
     #[arg(long, default_value_t = 0)]
     stale_seconds: u64,
+    /// It is behind something that passes a request on only once its body is there whole.
+    #[arg(long)]
+    whole_bodies: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -45,7 +48,10 @@ async fn main() -> anyhow::Result<ExitCode> {
     };
     // A case that does not hold says so in the report; the panic's own text would come twice.
     std::panic::set_hook(Box::new(|_| ()));
-    let address = Address::new(&arguments.url)?;
+    let mut address = Address::new(&arguments.url)?;
+    if arguments.whole_bodies {
+        address = address.with_whole_bodies();
+    }
     let target = Patient::new(&address, Duration::from_secs(arguments.stale_seconds));
     let report = run(&target, setting, &cases(), |case, outcome| {
         if let Err(why) = outcome {

@@ -7,6 +7,9 @@ use super::{always, make};
 use crate::runner::Case;
 use crate::world::World;
 
+/// The shortest length of a body, declared in its head, that is too long.
+const TOO_LONG: &[u8] = b"524289";
+
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases = make!("heads", always;
         an_unknown_path_is_404_before_everything_else,
@@ -73,7 +76,7 @@ async fn other_methods(world: &World<'_>, path: &str) {
 }
 
 async fn too_long(world: &World<'_>, path: &str) {
-    let call = world.call(None, path).header("content-length", b"524289");
+    let call = world.call(None, path).header("content-length", TOO_LONG);
     call.reply().await.refused(413, &["524288"]);
 }
 
@@ -115,7 +118,7 @@ async fn an_unknown_path_is_404_before_everything_else(world: &World<'_>) {
         }
         let call = world
             .request(None, Method::POST, path)
-            .header("content-length", b"99999999");
+            .header("content-length", TOO_LONG);
         call.reply().await.refused(404, &[]);
     }
 }
@@ -124,7 +127,7 @@ async fn a_wrong_method_is_405_before_a_wrong_length_and_type(world: &World<'_>)
     let call = world.request(None, Method::PUT, "/v1/api/connections/get");
     let call = call
         .header("content-type", b"text/plain")
-        .header("content-length", b"99999999");
+        .header("content-length", TOO_LONG);
     call.reply().await.refused(405, &["POST"]);
 }
 
@@ -132,7 +135,7 @@ async fn a_declared_length_is_413_before_a_wrong_type(world: &World<'_>) {
     let call = world.request(None, Method::POST, "/v1/api/connections/get");
     let call = call
         .header("content-type", b"text/plain")
-        .header("content-length", b"99999999");
+        .header("content-length", TOO_LONG);
     call.reply().await.refused(413, &[]);
 }
 
