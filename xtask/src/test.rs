@@ -13,7 +13,7 @@ use crate::server::{self, Server};
 use crate::tools::{self, Cache};
 
 /// The suites in Python: the folders of `tests` with a `requirements.txt` of their own.
-pub const PYTHON: [&str; 2] = ["clients", "document"];
+pub const PYTHON: [&str; 3] = ["clients", "document", "template"];
 
 /// One thing to run.
 enum Step {
