@@ -15,9 +15,11 @@ const LONGEST: Duration = Duration::from_millis(320);
 ///
 /// # Errors
 /// Those of `attempt`; [`StoreError::Busy`] where others are always faster.
-pub(crate) async fn until_decided<T>(
-    mut attempt: impl AsyncFnMut() -> Result<Option<T>, StoreError>,
-) -> Result<T, StoreError> {
+pub(crate) async fn until_decided<T, F>(mut attempt: impl FnMut() -> F) -> Result<T, StoreError>
+where
+    // Named, and the closures are not asynchronous themselves: else the compiler cannot tell that this is `Send`.
+    F: Future<Output = Result<Option<T>, StoreError>>,
+{
     for round in 0..ATTEMPTS {
         if let Some(outcome) = attempt().await? {
             return Ok(outcome);

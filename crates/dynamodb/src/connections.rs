@@ -27,7 +27,7 @@ pub(crate) async fn create(table: &Table, caller: &Caller, record: Record) -> Re
     let keys = Keys(&caller.tenant);
     let (id, name, owner) = (record.id, record.name.clone(), record.owner.clone());
     let (whole, facts) = facts::items(keys, record);
-    until_decided(async || {
+    until_decided(|| async {
         let mut actions = Actions::default();
         actions.put(table, whole.clone(), When::Absent);
         actions.put(table, facts.clone(), When::Absent);
@@ -78,7 +78,7 @@ fn read_facts(items: &mut Items, key: &Key) -> Result<Option<Facts>, StoreError>
 
 /// In one read and one transaction.
 pub(crate) async fn attach(table: &Table, caller: &Caller, attach: &Attach) -> Result<AttachOutcome, StoreError> {
-    until_decided(async || try_to_attach(table, caller, attach).await).await
+    until_decided(|| try_to_attach(table, caller, attach)).await
 }
 
 async fn try_to_attach(table: &Table, caller: &Caller, attach: &Attach) -> Result<Option<AttachOutcome>, StoreError> {
@@ -139,7 +139,7 @@ pub(crate) async fn detach(
     connection: ConnectionId,
     workspace: WorkspaceId,
 ) -> Result<DetachOutcome, StoreError> {
-    until_decided(async || try_to_detach(table, caller, connection, workspace).await).await
+    until_decided(|| try_to_detach(table, caller, connection, workspace)).await
 }
 
 async fn try_to_detach(
@@ -181,7 +181,7 @@ async fn try_to_detach(
 
 /// In one read and one transaction.
 pub(crate) async fn delete(table: &Table, caller: &Caller, name: &Name) -> Result<DeleteOutcome, StoreError> {
-    until_decided(async || try_to_delete(table, caller, name).await).await
+    until_decided(|| try_to_delete(table, caller, name)).await
 }
 
 async fn try_to_delete(table: &Table, caller: &Caller, name: &Name) -> Result<Option<DeleteOutcome>, StoreError> {

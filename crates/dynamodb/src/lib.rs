@@ -12,10 +12,12 @@ mod facts;
 mod item;
 mod key;
 mod list;
+mod make;
 mod roles;
 mod store;
 mod table;
 mod workspaces;
 
+pub use make::{Made, make_table};
 pub use store::DynamoStore;
 pub use table::definition;

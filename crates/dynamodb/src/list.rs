@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use futures_util::stream::{self, TryStreamExt as _};
+use futures_util::stream::{self, StreamExt as _};
 use patchbay_core::access::{self, Roles as _};
 use patchbay_core::model::{Caller, Name, Workspaces};
 use patchbay_core::store::{ListOutcome, ListQuery, StoreError, row_bytes};
@@ -121,17 +121,20 @@ impl<'t> Names<'t> {
     /// The next name, which stays.
     async fn first(&mut self) -> Result<Option<&Name>, StoreError> {
         loop {
-            let empty = |partition: &&mut Partition| partition.names.is_empty() && partition.more;
-            let (table, limit) = (self.table, self.limit);
-            let mut fills: Vec<_> = self.partitions.iter_mut().filter(empty).collect();
+            // No closures here: with them the compiler cannot tell that a list may go from thread to thread.
+            let mut fills = Vec::new();
+            for partition in &mut self.partitions {
+                if partition.names.is_empty() && partition.more {
+                    fills.push(partition.fill(self.table, self.limit));
+                }
+            }
             if fills.is_empty() {
                 break;
             }
-            let fills = fills.iter_mut().map(|partition| partition.fill(table, limit));
-            stream::iter(fills.map(Ok))
-                .try_buffer_unordered(PARALLEL)
-                .try_collect::<()>()
-                .await?;
+            let mut fills = stream::iter(fills).buffer_unordered(PARALLEL);
+            while let Some(filled) = fills.next().await {
+                filled?;
+            }
         }
         Ok(self
             .partitions

@@ -312,7 +312,7 @@ fn said(error: &impl ProvideErrorMetadata) -> String {
     format!("DynamoDB: {code}: {}", error.message().unwrap_or_default())
 }
 
-fn store_error<E, R>(error: SdkError<E, R>) -> StoreError
+pub(crate) fn store_error<E, R>(error: SdkError<E, R>) -> StoreError
 where
     E: ProvideErrorMetadata + Error + 'static,
     R: std::fmt::Debug + 'static,
@@ -330,7 +330,7 @@ where
     StoreError::Unavailable(text)
 }
 
-fn built_wrong(error: BuildError) -> StoreError {
+pub(crate) fn built_wrong(error: BuildError) -> StoreError {
     StoreError::Unavailable(format!("a request to DynamoDB is incomplete: {error}"))
 }
 

@@ -75,7 +75,7 @@ pub(crate) async fn create(
     name: &Name,
     now: Timestamp,
 ) -> Result<CreateWorkspaceOutcome, StoreError> {
-    until_decided(async || try_to_create(table, caller, name, now).await).await
+    until_decided(|| try_to_create(table, caller, name, now)).await
 }
 
 async fn try_to_create(
@@ -211,7 +211,7 @@ pub(crate) async fn put_member(
 ) -> Result<bool, StoreError> {
     let keys = Keys(tenant);
     let wanted = [keys.workspace(workspace), keys.members(workspace), keys.roles(person)];
-    until_decided(async || {
+    until_decided(|| async {
         let mut items = table.read(wanted.to_vec(), None).await?;
         if items.take(&keys.workspace(workspace)).is_none() {
             return Ok(Some(false));
