@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -166,6 +167,13 @@ def test_what_is_built_is_the_function_alone(source):
     build = package["metadata"]["lambda"]["build"]
     assert build["no_default_features"] is True
     assert build["features"] == ["lambda"]
+    # `cargo lambda build --release` strips by itself.
+    profile = tomllib.loads((ROOT / "Cargo.toml").read_text())["profile"]["lambda"]
+    assert profile.pop("inherits") == "release" and profile.pop("strip") is True
+    configured = {}
+    for line in build["config"]:
+        configured |= tomllib.loads(line)["profile"]["release"]
+    assert configured == profile
 
 
 # What is kept.

@@ -18,3 +18,4 @@ pub use limits::Limits;
 pub use listener::{Options, serve};
 pub use metrics::{Metrics, serve_metrics};
 pub use tls::{TlsError, tls};
+pub use tokio_rustls::TlsAcceptor;

@@ -1,5 +1,6 @@
 //! Where the key ring comes from.
 
+use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -10,6 +11,7 @@ use patchbay_core::model::KeyId;
 use patchbay_core::seal::{self, KeyRing};
 use secrecy::{ExposeSecret as _, SecretString};
 
+use super::settings;
 use crate::host::NativeHost;
 
 /// The file in the data folder.
@@ -24,6 +26,20 @@ pub enum Source {
     File(PathBuf),
     /// In this file, which was made just now.
     Made(PathBuf),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Variable => f.write_str(settings::KEYS),
+            Self::File(file) => write!(f, "{}", file.display()),
+            Self::Made(file) => write!(
+                f,
+                "{}, made just now. Keep a copy apart from the data: without it no details can be read again.",
+                file.display()
+            ),
+        }
+    }
 }
 
 /// The ring of `PATCHBAY_KEYS`, or else of the data folder's file, or else a new one in that file, if there is no
@@ -57,7 +73,7 @@ pub fn ring(variable: Option<SecretString>, data: &Path) -> anyhow::Result<(KeyR
 /// A malformed ring, a file that cannot be read, or a database without its keys.
 pub fn existing(variable: Option<SecretString>, data: &Path) -> anyhow::Result<Option<(KeyRing, Source)>> {
     if let Some(keys) = variable {
-        return Ok(Some((parse(keys.expose_secret(), "PATCHBAY_KEYS")?, Source::Variable)));
+        return Ok(Some((of_variable(&keys)?, Source::Variable)));
     }
     let file = data.join(FILE);
     let unreadable = || format!("the data folder {} cannot be read", data.display());
@@ -78,6 +94,14 @@ pub fn existing(variable: Option<SecretString>, data: &Path) -> anyhow::Result<O
         }
         Err(error) => Err(error).with_context(|| format!("the keys in {} cannot be read", file.display())),
     }
+}
+
+/// The ring of `PATCHBAY_KEYS`.
+///
+/// # Errors
+/// A malformed ring.
+pub fn of_variable(variable: &SecretString) -> anyhow::Result<KeyRing> {
+    parse(variable.expose_secret(), settings::KEYS)
 }
 
 fn parse(keys: &str, place: &str) -> anyhow::Result<KeyRing> {

@@ -1,5 +1,7 @@
 //! The commands: serve, keys, and the data folder's upkeep.
 
+#[cfg_attr(not(feature = "dynamodb"), path = "without_dynamodb.rs")]
+mod dynamodb;
 mod files;
 mod keys;
 mod log;
@@ -10,7 +12,7 @@ mod upkeep;
 use std::io::Write as _;
 
 use secrecy::ExposeSecret as _;
-use settings::{Cli, Command, KeysCommand};
+use settings::{Cli, Command, KeysCommand, TableCommand};
 
 use crate::host::NativeHost;
 
@@ -31,6 +33,9 @@ pub fn run() -> anyhow::Result<()> {
             writeln!(std::io::stdout(), "{}", entry.expose_secret())?;
             Ok(())
         }
+        Some(Command::Table {
+            command: TableCommand::Create(table),
+        }) => dynamodb::create_table(&table),
         Some(Command::Upkeep(upkeep)) => upkeep::run(&upkeep, &cli.data),
     }
 }

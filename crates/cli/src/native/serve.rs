@@ -1,4 +1,4 @@
-//! `patchbay serve`: the native server over the store in a folder.
+//! `patchbay serve`: the native server, over the store in a folder or on a table.
 
 use std::future::Future;
 use std::io::Write as _;
@@ -12,69 +12,141 @@ use futures_util::FutureExt as _;
 use http::request::Parts;
 use patchbay_core::api::{Admitted, Answer, Config, Patchbay};
 use patchbay_core::identity::Authentication;
+use patchbay_core::seal::KeyRing;
+use patchbay_core::store::Store;
 use patchbay_server::limits::LISTEN_QUEUE;
-use patchbay_server::{Handler, Limits, Metrics, Options};
+use patchbay_server::{Handler, Limits, Metrics, Options, TlsAcceptor};
 use patchbay_sql::{NativeStore, OnCommit, Options as StoreOptions};
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::files;
 use super::keys::{self, Source};
 use super::log::Log;
-use super::settings::{self, Serve};
+use super::settings::{self, Serve, StoreKind};
+use super::{dynamodb, files};
 use crate::host::NativeHost;
 
 /// The native home's bound for an answer (contract, "Errors").
 const ANSWER_BYTES: usize = 16 * 1024 * 1024;
 
-#[derive(Clone)]
-struct Native(Arc<Patchbay<NativeStore, NativeHost>>);
+/// The core over a store, as the server takes it.
+pub struct Native<S>(Arc<Patchbay<S, NativeHost>>);
 
-impl Handler for Native {
-    fn admit(&self, head: &Parts) -> impl Future<Output = Result<Admitted, Answer>> + Send {
-        self.0.admit(head)
-    }
-
-    fn answer(&self, admitted: Admitted, body: Bytes) -> impl Future<Output = Answer> + Send {
-        self.0.answer(admitted, body)
+impl<S> Clone for Native<S> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
     }
 }
+
+/// For each store by its name: only of a store that it knows can the compiler tell that what it does may go from thread
+/// to thread.
+macro_rules! handler {
+    ($store:ty) => {
+        impl Handler for Native<$store> {
+            fn admit(&self, head: &Parts) -> impl Future<Output = Result<Admitted, Answer>> + Send {
+                self.0.admit(head)
+            }
+
+            fn answer(&self, admitted: Admitted, body: Bytes) -> impl Future<Output = Answer> + Send {
+                self.0.answer(admitted, body)
+            }
+        }
+    };
+}
+
+handler!(NativeStore);
+#[cfg(feature = "dynamodb")]
+handler!(patchbay_dynamodb::DynamoStore);
 
 /// Serves until SIGTERM or Ctrl-C; a second one ends it at once.
 ///
 /// # Errors
 /// What stops the start, in a sentence that says what to do.
 pub fn run(serve: &Serve, data: &Path) -> anyhow::Result<()> {
-    for address in [Some(serve.listen), serve.metrics_listen].into_iter().flatten() {
-        ensure!(
-            address.ip().to_canonical().is_loopback() || serve.allow_anonymous,
-            "authentication is off, so {address} would let everybody in: listen on 127.0.0.1, or give --allow-anonymous"
-        );
+    let serving = Serving::new(serve)?;
+    match serve.store {
+        StoreKind::Sqlite => over_folder(serving, data),
+        StoreKind::Dynamodb => dynamodb::serve(serving),
     }
-    let tls = match (&serve.tls_cert, &serve.tls_key) {
-        (Some(cert), Some(key)) => Some(patchbay_server::tls(cert, key)?),
-        (None, None) => None,
-        _ => bail!("TLS needs both --tls-cert and --tls-key"),
-    };
-    let log = Log::start(serve.log);
-    let mut limits = Limits::default();
-    limits.connections = files::for_connections(limits.connections)?;
+}
+
+fn over_folder(serving: Serving<'_>, data: &Path) -> anyhow::Result<()> {
+    let table = &serving.settings.table;
+    ensure!(
+        table.table.is_none() && table.endpoint.is_none(),
+        "a table on DynamoDB is named, but the store is not there: give --store dynamodb as well"
+    );
     let (ring, source) = keys::ring(settings::keys()?, data)?;
-    let lost = log.lost.clone();
-    let metrics = Metrics::new(move || lost.dropped_lines())?;
-    let committed = metrics.clone();
+    let committed = serving.metrics.clone();
     let on_commit = Some(Arc::new(move |changes, time| committed.committed(changes, time)) as OnCommit);
     let store = NativeStore::open(data, StoreOptions { on_commit })?;
-    let config = Config {
-        authentication: Authentication::off(),
-        workspaces: serve.workspaces.into(),
-        answer_bytes: ANSWER_BYTES,
-    };
-    let native = Native(Arc::new(Patchbay::new(store, ring, NativeHost, config)));
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let listener = bind(serve.listen)?;
-        let metrics_listener = match serve.metrics_listen {
+    let native = serving.native(store, ring);
+    runtime()?.block_on(serving.run(native, &data.display().to_string(), &source))
+}
+
+/// What serving uses the processors with.
+///
+/// # Errors
+/// Where the system gives no threads.
+pub fn runtime() -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
+/// A server that is ready to start, over whatever store.
+pub struct Serving<'s> {
+    /// What it was told.
+    pub settings: &'s Serve,
+    limits: Limits,
+    metrics: Metrics,
+    tls: Option<TlsAcceptor>,
+    _log: Log,
+}
+
+impl<'s> Serving<'s> {
+    fn new(settings: &'s Serve) -> anyhow::Result<Self> {
+        for address in [Some(settings.listen), settings.metrics_listen].into_iter().flatten() {
+            ensure!(
+                address.ip().to_canonical().is_loopback() || settings.allow_anonymous,
+                "authentication is off, so {address} would let everybody in: listen on 127.0.0.1, or give \
+                 --allow-anonymous"
+            );
+        }
+        let tls = match (&settings.tls_cert, &settings.tls_key) {
+            (Some(cert), Some(key)) => Some(patchbay_server::tls(cert, key)?),
+            (None, None) => None,
+            _ => bail!("TLS needs both --tls-cert and --tls-key"),
+        };
+        let log = Log::start(settings.log);
+        let mut limits = Limits::default();
+        limits.connections = files::for_connections(limits.connections)?;
+        let lost = log.lost.clone();
+        Ok(Self {
+            settings,
+            limits,
+            metrics: Metrics::new(move || lost.dropped_lines())?,
+            tls,
+            _log: log,
+        })
+    }
+
+    /// The core over this store.
+    pub fn native<S: Store>(&self, store: S, ring: KeyRing) -> Native<S> {
+        let config = Config {
+            authentication: Authentication::off(),
+            workspaces: self.settings.workspaces.into(),
+            answer_bytes: ANSWER_BYTES,
+        };
+        Native(Arc::new(Patchbay::new(store, ring, NativeHost, config)))
+    }
+
+    /// Serves what is kept in `data`.
+    ///
+    /// # Errors
+    /// Where an address cannot be listened on.
+    pub async fn run(self, native: impl Handler, data: &str, keys: &Source) -> anyhow::Result<()> {
+        let listener = bind(self.settings.listen)?;
+        let metrics_listener = match self.settings.metrics_listen {
             Some(address) => Some(bind(address)?),
             None => None,
         };
@@ -82,11 +154,11 @@ pub fn run(serve: &Serve, data: &Path) -> anyhow::Result<()> {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let base = format!(
             "{}://{}",
-            if tls.is_some() { "https" } else { "http" },
+            if self.tls.is_some() { "https" } else { "http" },
             listener.local_addr()?
         );
         let metrics_address = metrics_listener.as_ref().map(TcpListener::local_addr).transpose()?;
-        greet(&base, metrics_address, data, &source);
+        greet(&base, metrics_address, data, keys);
         let mut asked = async move || {
             tokio::select! {
                 _ = terminate.recv() => {}
@@ -104,22 +176,23 @@ pub fn run(serve: &Serve, data: &Path) -> anyhow::Result<()> {
         .shared();
         let page = async {
             if let Some(listener) = metrics_listener {
-                patchbay_server::serve_metrics(listener, metrics.clone(), limits.clone(), shutdown.clone()).await;
+                patchbay_server::serve_metrics(listener, self.metrics.clone(), self.limits.clone(), shutdown.clone())
+                    .await;
             }
         };
         let options = Options {
-            limits: limits.clone(),
+            limits: self.limits.clone(),
             list_bytes: ANSWER_BYTES,
-            local_only: !serve.allow_anonymous,
-            tls,
-            metrics: metrics.clone(),
+            local_only: !self.settings.allow_anonymous,
+            tls: self.tls,
+            metrics: self.metrics.clone(),
         };
         tokio::join!(
             patchbay_server::serve(listener, native, options, shutdown.clone()),
             page
         );
-        anyhow::Ok(())
-    })
+        Ok(())
+    }
 }
 
 fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
@@ -138,24 +211,15 @@ fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 /// Says where everything is, in one write: who reads the first line alone may close the pipe behind it.
-fn greet(base: &str, metrics: Option<SocketAddr>, data: &Path, source: &Source) {
-    let keys = match source {
-        Source::Variable => "PATCHBAY_KEYS".to_owned(),
-        Source::File(file) => file.display().to_string(),
-        Source::Made(file) => format!(
-            "{}, made just now. Keep a copy apart from the data: without it no details can be read again.",
-            file.display()
-        ),
-    };
+fn greet(base: &str, metrics: Option<SocketAddr>, data: &str, keys: &Source) {
     let metrics = metrics.map_or(String::new(), |address| format!("Metrics: http://{address}/metrics\n"));
     let greeting = format!(
         "Patchbay answers on {base}\n\
-         {metrics}Data: {}\n\
+         {metrics}Data: {data}\n\
          Keys: {keys}\n\
          Authentication is off: whoever reaches this address may do everything.\n\
          Try: curl -H 'Content-Type: application/json' {base}/v1/api/connections/create \
-         -d '{{\"name\":\"first\",\"type\":\"KAFKA\",\"details\":{{\"host\":\"localhost\"}}}}'\n",
-        data.display()
+         -d '{{\"name\":\"first\",\"type\":\"KAFKA\",\"details\":{{\"host\":\"localhost\"}}}}'\n"
     );
     // Serving does not depend on somebody reading this.
     _ = std::io::stdout().write_all(greeting.as_bytes());

@@ -13,7 +13,7 @@ use super::upkeep::Upkeep;
 use crate::variables;
 
 /// The variable that the key ring may come from.
-const KEYS: &str = "PATCHBAY_KEYS";
+pub const KEYS: &str = "PATCHBAY_KEYS";
 
 /// A registry of data connections for machine-learning platforms.
 #[derive(Debug, Parser)]
@@ -34,6 +34,11 @@ pub struct Cli {
 pub enum Command {
     /// Answer calls over HTTP; the same without a command.
     Serve(Serve),
+    /// Make the table on DynamoDB.
+    Table {
+        #[command(subcommand)]
+        command: TableCommand,
+    },
     /// Make keys.
     Keys {
         #[command(subcommand)]
@@ -54,9 +59,32 @@ pub enum KeysCommand {
     },
 }
 
+/// What to do with the table.
+#[derive(Debug, Subcommand)]
+pub enum TableCommand {
+    /// Make the table where it is missing, and wait until it can be used.
+    Create(TableAt),
+}
+
+/// Which table on DynamoDB. The region and credentials come from where AWS's own tools find them.
+#[derive(Debug, Args)]
+pub struct TableAt {
+    /// The name of the table on DynamoDB.
+    #[arg(long, env = "PATCHBAY_TABLE", value_name = "NAME")]
+    pub table: Option<String>,
+    /// Where DynamoDB is, if not where its region's is.
+    #[arg(long, env = "PATCHBAY_DYNAMODB_ENDPOINT", value_name = "URL")]
+    pub endpoint: Option<String>,
+}
+
 /// How to serve.
 #[derive(Debug, Args)]
 pub struct Serve {
+    /// Where everything is kept: in the data folder, or in a table on DynamoDB.
+    #[arg(long, env = "PATCHBAY_STORE", value_enum, default_value = "sqlite")]
+    pub store: StoreKind,
+    #[command(flatten)]
+    pub table: TableAt,
     /// The address to listen on; port 0 takes a free one.
     #[arg(long, env = "PATCHBAY_LISTEN", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
@@ -78,6 +106,15 @@ pub struct Serve {
     /// What to log: off, error, warn, info or debug.
     #[arg(long, env = "PATCHBAY_LOG", default_value = "info")]
     pub log: tracing::level_filters::LevelFilter,
+}
+
+/// Which store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum StoreKind {
+    /// SQLite, in the data folder.
+    Sqlite,
+    /// A table on DynamoDB.
+    Dynamodb,
 }
 
 /// See [`Workspaces`].

@@ -1,0 +1,79 @@
+//! The commands over a table on DynamoDB.
+
+use std::io::Write as _;
+
+use anyhow::{Context as _, bail};
+use aws_config::BehaviorVersion;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::Builder;
+use patchbay_core::store::Store as _;
+use patchbay_dynamodb::client::{http_client, sdk_config};
+use patchbay_dynamodb::{DynamoStore, Made, make_table};
+
+use super::keys::{self, Source};
+use super::serve::{self, Serving};
+use super::settings::{self, TableAt};
+
+/// Makes the table, or finds it as it has to be.
+///
+/// # Errors
+/// Where there is another table of this name, or DynamoDB does not do it.
+pub fn create_table(at: &TableAt) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let name = name(at)?;
+    let made = runtime.block_on(async {
+        let made = make_table(&client(at).await?, name).await;
+        made.with_context(|| format!("the table {name} cannot be made"))
+    })?;
+    let how = match made {
+        Made::Now => "is made",
+        Made::Before => "is there already, and as it has to be",
+        Made::Different(what) => bail!("there is another table {name}, {what}: choose another name"),
+    };
+    // It is there whether or not somebody reads it.
+    _ = writeln!(std::io::stdout(), "The table {name} {how}.");
+    Ok(())
+}
+
+/// Serves over the table.
+///
+/// # Errors
+/// What stops the start, in a sentence that says what to do.
+pub fn serve(serving: Serving<'_>) -> anyhow::Result<()> {
+    let at = &serving.settings.table;
+    let name = name(at)?;
+    let ring = settings::keys()?.context(
+        "no data folder, no keys: set PATCHBAY_KEYS, the same for every server over this table; `patchbay keys generate` \
+         prints an entry",
+    )?;
+    let ring = keys::of_variable(&ring)?;
+    serve::runtime()?.block_on(async {
+        let store = DynamoStore::new(client(at).await?, name);
+        let ready = store.ready().await;
+        ready.with_context(|| format!("the table {name} cannot be read; `patchbay table create` makes one"))?;
+        let native = serving.native(store, ring);
+        let place = format!("the table {name} on DynamoDB");
+        serving.run(native, &place, &Source::Variable).await
+    })
+}
+
+fn name(at: &TableAt) -> anyhow::Result<&str> {
+    let name = at.table.as_deref();
+    name.context("which table on DynamoDB? Give --table, or set PATCHBAY_TABLE")
+}
+
+/// With region and credentials from where AWS's own tools find them: variables, profiles, and what containers and
+/// machines on AWS are given.
+async fn client(at: &TableAt) -> anyhow::Result<Client> {
+    let http_client = http_client();
+    let found = aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .http_client(http_client.clone())
+        .load()
+        .await;
+    let region = found.region().context("which region of AWS? Set AWS_REGION")?;
+    let credentials = found.credentials_provider().context("there are no AWS credentials")?;
+    let config = sdk_config(region.clone(), credentials, http_client);
+    let mut config = Builder::from(&config);
+    config.set_endpoint_url(at.endpoint.clone());
+    Ok(Client::from_conf(config.build()))
+}

@@ -1,0 +1,24 @@
+//! What a build without the feature `dynamodb` says where it would be needed.
+
+use anyhow::bail;
+
+use super::serve::Serving;
+use super::settings::TableAt;
+
+const MISSING: &str = "this build knows no DynamoDB: build one with `cargo build --release --features dynamodb`";
+
+/// Says so.
+///
+/// # Errors
+/// Always.
+pub fn create_table(_: &TableAt) -> anyhow::Result<()> {
+    bail!(MISSING)
+}
+
+/// Says so.
+///
+/// # Errors
+/// Always.
+pub fn serve(_: Serving<'_>) -> anyhow::Result<()> {
+    bail!(MISSING)
+}

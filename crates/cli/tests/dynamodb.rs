@@ -1,0 +1,199 @@
+//! The real binary over a table on DynamoDB Local.
+
+#![cfg(feature = "dynamodb")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+
+mod common;
+
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::{BehaviorVersion, Builder, Credentials, Region};
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ProvisionedThroughput, ScalarAttributeType,
+};
+use patchbay_core::model::Workspaces;
+use patchbay_dynamodb::client::http_client;
+use patchbay_testkit::{Address, DynamoDbLocal, Setting, cases, run};
+
+use common::{Server, done, refused};
+
+const KEYS: &str = "k1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+/// A name that no table has yet.
+fn fresh() -> String {
+    static TABLES: AtomicU32 = AtomicU32::new(0);
+    format!("patchbay-{}", TABLES.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A command on this table, with none of this environment's own settings of Patchbay and AWS.
+fn command(table: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_patchbay"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PATCHBAY_") || name.starts_with("AWS_")) {
+        command.env_remove(name);
+    }
+    command
+        .args(arguments)
+        .env("PATCHBAY_TABLE", table)
+        .env("PATCHBAY_DYNAMODB_ENDPOINT", DynamoDbLocal::shared().url())
+        .env("AWS_REGION", "eu-central-1")
+        .env("AWS_ACCESS_KEY_ID", "local")
+        .env("AWS_SECRET_ACCESS_KEY", "local")
+        .env("AWS_CONFIG_FILE", "/dev/null")
+        .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .stderr(Stdio::piped());
+    command
+}
+
+fn serve(table: &str) -> Command {
+    let mut command = command(table, &["serve", "--store", "dynamodb", "--listen", "127.0.0.1:0"]);
+    command.env("PATCHBAY_KEYS", KEYS);
+    command
+}
+
+fn make(table: &str) -> String {
+    done(command(table, &["table", "create"]))
+}
+
+fn client() -> Client {
+    let config = Builder::new()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .endpoint_url(DynamoDbLocal::shared().url())
+        .region(Region::from_static("eu-central-1"))
+        .credentials_provider(Credentials::new("local", "local", None, None, "tests"))
+        .http_client(http_client());
+    Client::from_conf(config.build())
+}
+
+/// Makes a table with these keys, all strings.
+async fn make_other(table: &str, keys: &[(&str, KeyType)], billing: BillingMode) {
+    let mut request = client().create_table().table_name(table).billing_mode(billing.clone());
+    for (name, kind) in keys {
+        let schema = KeySchemaElement::builder().attribute_name(*name).key_type(kind.clone());
+        let attribute = AttributeDefinition::builder()
+            .attribute_name(*name)
+            .attribute_type(ScalarAttributeType::S);
+        request = request
+            .key_schema(schema.build().unwrap())
+            .attribute_definitions(attribute.build().unwrap());
+    }
+    if billing == BillingMode::Provisioned {
+        let units = ProvisionedThroughput::builder()
+            .read_capacity_units(1)
+            .write_capacity_units(1);
+        request = request.provisioned_throughput(units.build().unwrap());
+    }
+    request.send().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_table_is_made_once_and_another_of_its_name_is_refused() {
+    let table = fresh();
+    assert_eq!(make(&table), format!("The table {table} is made.\n"));
+    assert_eq!(
+        make(&table),
+        format!("The table {table} is there already, and as it has to be.\n")
+    );
+
+    let other = fresh();
+    make_other(&other, &[("id", KeyType::Hash)], BillingMode::PayPerRequest).await;
+    let error = refused(command(&other, &["table", "create"]));
+    assert!(
+        error.contains("its keys are id (HASH, S), not pk (HASH, S) and sk (RANGE, S)"),
+        "{error}"
+    );
+
+    let provisioned = fresh();
+    let keys = [("pk", KeyType::Hash), ("sk", KeyType::Range)];
+    make_other(&provisioned, &keys, BillingMode::Provisioned).await;
+    let error = refused(command(&provisioned, &["table", "create"]));
+    assert!(error.contains("it is not on demand"), "{error}");
+}
+
+#[tokio::test]
+async fn over_a_table_the_server_keeps_the_whole_contract() {
+    for (mode, workspaces) in [("open", Workspaces::Open), ("managed", Workspaces::Managed)] {
+        let table = fresh();
+        make(&table);
+        let mut serve = serve(&table);
+        serve.args(["--workspaces", mode, "--log", "error"]);
+        let server = Server::spawn(serve);
+        let setting = Setting {
+            workspaces,
+            answer_bytes: 16 * 1024 * 1024,
+            callers: false,
+        };
+        let target = Address::new(&format!("http://{}", server.address)).unwrap();
+        let report = run(&target, setting, &cases(), |_, _| true).await;
+        assert!(report.failed.is_empty(), "{:#?}", report.failed);
+        assert!(report.passed > 100, "only {} cases applied", report.passed);
+        drop(target);
+        assert_eq!(server.stop().0, Some(0));
+    }
+}
+
+#[test]
+fn what_was_stored_is_there_after_a_restart_and_the_log_shows_no_details() {
+    let table = fresh();
+    make(&table);
+    let server = Server::spawn(serve(&table));
+    let body = "{\"name\":\"w\",\"type\":\"K\",\"details\":{\"password\":\"hunter2\"}}";
+    assert_eq!(server.call("connections/create", body).0, 200);
+    let (code, log) = server.stop();
+    assert_eq!(code, Some(0));
+    assert!(log.contains("connections/create") && !log.contains("hunter2"), "{log}");
+
+    let server = Server::spawn(serve(&table));
+    let (status, answer) = server.call("connections/get", "{\"name\":\"w\"}");
+    assert_eq!(status, 200);
+    assert!(answer.contains("\"details\":{\"password\":\"hunter2\"}"), "{answer}");
+    server.stop();
+}
+
+#[tokio::test]
+async fn it_is_ready_for_as_long_as_the_table_answers() {
+    let table = fresh();
+    make(&table);
+    let server = Server::spawn(serve(&table));
+    let ask = |path: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+        server.raw(request.as_bytes())[9..12].to_owned()
+    };
+    assert_eq!((ask("/healthz"), ask("/readyz")), ("200".into(), "200".into()));
+    client().delete_table().table_name(&table).send().await.unwrap();
+    assert_eq!((ask("/healthz"), ask("/readyz")), ("200".into(), "503".into()));
+}
+
+#[test]
+fn a_start_without_table_keys_region_or_dynamodb_says_what_to_do() {
+    let table = fresh();
+    let missing = refused(serve(&table));
+    assert!(
+        missing.contains("ResourceNotFound") && missing.contains("`patchbay table create` makes one"),
+        "{missing}"
+    );
+
+    make(&table);
+    let mut keyless = serve(&table);
+    keyless.env_remove("PATCHBAY_KEYS");
+    assert!(refused(keyless).contains("set PATCHBAY_KEYS"));
+
+    let mut nameless = serve(&table);
+    nameless.env_remove("PATCHBAY_TABLE");
+    assert!(refused(nameless).contains("--table"));
+
+    let mut nowhere = serve(&table);
+    nowhere.env_remove("AWS_REGION");
+    assert!(refused(nowhere).contains("Set AWS_REGION"));
+
+    let mut unreachable = serve(&table);
+    unreachable.env("PATCHBAY_DYNAMODB_ENDPOINT", "http://127.0.0.1:1");
+    assert!(refused(unreachable).contains("cannot be read"));
+
+    let folder = tempfile::tempdir().unwrap();
+    let mut elsewhere = command(&table, &["serve", "--listen", "127.0.0.1:0"]);
+    elsewhere.current_dir(folder.path());
+    assert!(refused(elsewhere).contains("give --store dynamodb as well"));
+}
