@@ -39,6 +39,23 @@ pub fn pytest(output: &str) -> Count {
     summary.map(read).unwrap_or_default()
 }
 
+/// Reads the summary of Node.js's test runner: a line `ℹ pass 3`, a line `ℹ fail 0`. What was cancelled failed.
+pub fn node(output: &str) -> Count {
+    let mut count = Count::default();
+    for line in output.lines() {
+        let [_, word, number] = words(line).collect::<Vec<_>>()[..] else {
+            continue;
+        };
+        let Ok(number) = number.parse::<u64>() else { continue };
+        match word {
+            "pass" => count.passed += number,
+            "fail" | "cancelled" => count.failed += number,
+            _ => {}
+        }
+    }
+    count
+}
+
 fn read(line: &str) -> Count {
     let mut count = Count::default();
     for (number, word) in words(line).zip(words(line).skip(1)) {
@@ -86,5 +103,12 @@ mod tests {
         );
         assert_eq!(pytest("2 passed, 9 subtests passed in 1.0s\nbye\n"), count(2, 0));
         assert_eq!(pytest("no tests ran in 0.00s\n"), count(0, 0));
+    }
+
+    #[test]
+    fn the_runner_of_node_is_counted_by_its_summary() {
+        let output = "✔ an attach is one request (12.1ms)\nℹ tests 5\nℹ pass 3\nℹ fail 1\nℹ cancelled 1\nℹ skipped 0\n";
+        assert_eq!(node(output), Count { passed: 3, failed: 2 });
+        assert_eq!(node("node: cannot find it\n"), Count::default());
     }
 }

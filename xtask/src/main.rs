@@ -9,6 +9,7 @@ mod server;
 mod soak;
 mod test;
 mod tools;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -36,6 +37,9 @@ enum Task {
     Bench(bench::Options),
     /// Load the release build for a long time, and see that memory and files stay flat.
     Soak(soak::Options),
+    /// Build the Cloudflare Worker, or run it here.
+    #[command(subcommand)]
+    Worker(worker::Task),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -48,5 +52,6 @@ fn main() -> anyhow::Result<ExitCode> {
         Task::Test { names } => test::run(&names),
         Task::Bench(options) => bench::run(&options),
         Task::Soak(options) => soak::run(&options),
+        Task::Worker(task) => worker::run(&task),
     }
 }

@@ -13,7 +13,7 @@ use crate::run;
 /// Longer than the server gives running requests once it is asked to end.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A server that listens on a free port of loopback. Dropped, it is killed.
+/// A server that listens on a free port of loopback. Dropped, it is told to end, and killed where it does not.
 pub struct Server {
     child: Child,
     /// `http://host:port`
@@ -55,6 +55,10 @@ impl Server {
     /// # Errors
     /// Where it does not end in time and with exit code 0.
     pub fn stop(mut self) -> anyhow::Result<()> {
+        self.end()
+    }
+
+    fn end(&mut self) -> anyhow::Result<()> {
         kill_process(Pid::from_child(&self.child), Signal::TERM)?;
         let asked = Instant::now();
         let status = loop {
@@ -71,9 +75,11 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have ended already, which is what is wanted.
-        _ = self.child.kill();
-        _ = self.child.wait();
+        // It may have ended already, which is what is wanted. Killed at once, it could not end children of its own.
+        if !matches!(self.child.try_wait(), Ok(Some(_))) && self.end().is_err() {
+            _ = self.child.kill();
+            _ = self.child.wait();
+        }
     }
 }
 

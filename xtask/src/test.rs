@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
@@ -11,6 +11,7 @@ use crate::count::{self, Count};
 use crate::run::{build, cargo, command, succeed, watch};
 use crate::server::{self, Server};
 use crate::tools::{self, Cache};
+use crate::worker::{self, Reads};
 
 /// The suites in Python: the folders of `tests` with a `requirements.txt` of their own.
 pub const PYTHON: [&str; 3] = ["clients", "document", "template"];
@@ -30,15 +31,38 @@ enum Check {
     },
     /// Licences, sources and versions of all that is linked.
     Deny,
-    /// What many clients at once are told by the real server is linearizable.
-    Races,
+    /// What many clients at once are told by the real home is linearizable.
+    Races(Home),
+    /// The Worker is as small as it is meant to be.
+    WorkerSize,
 }
 
 enum Suite {
     Cargo,
-    /// The conformance cases against the real server, with workspaces in this mode.
-    Conformance(&'static str),
+    /// The conformance cases against the real home, with workspaces in this mode.
+    Conformance(Home, &'static str),
     Python(&'static str),
+    /// What only the Worker has: counts of what it asks, kills of its runtime, panics.
+    Worker,
+}
+
+/// What is tested over HTTP.
+#[derive(Clone, Copy)]
+enum Home {
+    Native,
+    /// The Worker in its real runtime.
+    Worker(worker::Reads),
+}
+
+/// What precedes the names of its steps.
+impl fmt::Display for Home {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Native => "",
+            Self::Worker(Reads::Kv) => "worker-",
+            Self::Worker(Reads::Strong) => "worker-strong-",
+        })
+    }
 }
 
 fn steps() -> Vec<Step> {
@@ -51,13 +75,26 @@ fn steps() -> Vec<Step> {
             package: "patchbay-sql",
             features: &["--no-default-features"],
         }),
+        Step::Check(Check::Wasm {
+            package: "patchbay-worker",
+            features: &["--features", "test-trigger"],
+        }),
         Step::Check(Check::Deny),
         Step::Suite(Suite::Cargo),
-        Step::Suite(Suite::Conformance("open")),
-        Step::Suite(Suite::Conformance("managed")),
-        Step::Check(Check::Races),
     ];
+    let over_http = |home| {
+        [
+            Step::Suite(Suite::Conformance(home, "open")),
+            Step::Suite(Suite::Conformance(home, "managed")),
+            Step::Check(Check::Races(home)),
+        ]
+    };
+    steps.extend(over_http(Home::Native));
     steps.extend(PYTHON.map(|suite| Step::Suite(Suite::Python(suite))));
+    steps.push(Step::Check(Check::WorkerSize));
+    steps.extend(over_http(Home::Worker(Reads::Kv)));
+    steps.extend(over_http(Home::Worker(Reads::Strong)));
+    steps.push(Step::Suite(Suite::Worker));
     steps
 }
 
@@ -67,10 +104,12 @@ impl fmt::Display for Step {
         match self {
             Self::Check(Check::Wasm { package, .. }) => write!(f, "wasm-{package}"),
             Self::Check(Check::Deny) => f.write_str("deny"),
-            Self::Check(Check::Races) => f.write_str("races"),
+            Self::Check(Check::Races(home)) => write!(f, "{home}races"),
+            Self::Check(Check::WorkerSize) => f.write_str("worker-size"),
             Self::Suite(Suite::Cargo) => f.write_str("cargo"),
-            Self::Suite(Suite::Conformance(mode)) => write!(f, "conformance-{mode}"),
+            Self::Suite(Suite::Conformance(home, mode)) => write!(f, "{home}conformance-{mode}"),
             Self::Suite(Suite::Python(suite)) => f.write_str(suite),
+            Self::Suite(Suite::Worker) => f.write_str("worker-itself"),
         }
     }
 }
@@ -142,11 +181,12 @@ impl Check {
                 Ok(())
             }
             Self::Deny => deny(&tools::cargo_deny(cache)?),
-            Self::Races => {
-                let success = against_server("open", "patchbay-races", |races| races.args(["--clients", "8"]))?.0;
+            Self::Races(home) => {
+                let success = against(*home, cache, "open", "patchbay-races", &["--clients", "8"])?.0;
                 ensure!(success, "what clients were told does not fit together");
                 Ok(())
             }
+            Self::WorkerSize => worker::deployed(cache)?.check_size(),
         }
     }
 }
@@ -189,8 +229,12 @@ impl Suite {
                 let (success, output) = watch(&mut tests)?;
                 (success, count::cargo(&output))
             }
-            Self::Conformance(mode) => {
-                let (success, output) = against_server(mode, "patchbay-conformance", |all| all)?;
+            Self::Conformance(home, mode) => {
+                let bound = match home {
+                    Home::Native => &[][..],
+                    Home::Worker(_) => &["--answer-bytes", worker::ANSWER_BYTES],
+                };
+                let (success, output) = against(*home, cache, mode, "patchbay-conformance", bound)?;
                 (success, count::conformance(&output))
             }
             Self::Python(suite) => {
@@ -207,6 +251,10 @@ impl Suite {
                 )?;
                 (success, count::pytest(&output))
             }
+            Self::Worker => {
+                let (success, output) = watch(&mut worker::tests(cache)?)?;
+                (success, count::node(&output))
+            }
         };
         ensure!(count != Count::default(), "no test ran");
         if !success && count.failed == 0 {
@@ -217,20 +265,36 @@ impl Suite {
     }
 }
 
-/// Runs a binary of the testkit against a server of its own, which must then end as it promises when it is asked to.
+/// Runs a binary of the testkit against a home of its own, which must then end as it promises when it is asked to.
 /// Gives whether it succeeded, and what it printed.
-fn against_server(
+fn against(
+    home: Home,
+    cache: &Cache,
     mode: &str,
     binary: &'static str,
-    arguments: impl FnOnce(&mut Command) -> &mut Command,
+    arguments: &[&str],
 ) -> anyhow::Result<(bool, String)> {
     // The same packages and features as `cargo test --workspace`, so that nothing is compiled twice.
     let [patchbay, binary] = build(&["--workspace", "--bins"], ["patchbay", binary])?;
-    let data = tempfile::tempdir().context("no folder for the server's data")?;
-    let server =
-        Server::start(server::patchbay(&patchbay, data.path()).args(["--workspaces", mode, "--log", "error"]))?;
+    let data = tempfile::tempdir().context("no folder for what it stores")?;
+    let (mut server, stale) = match home {
+        Home::Native => {
+            let mut server = server::patchbay(&patchbay, data.path());
+            server.args(["--workspaces", mode, "--log", "error"]);
+            (server, 0)
+        }
+        Home::Worker(reads) => (
+            worker::deployed(cache)?.serve_for_test(data.path(), reads, mode),
+            reads.stale_seconds(),
+        ),
+    };
+    let server = Server::start(&mut server)?;
     let mut command = command(binary);
-    let ran = watch(arguments(command.arg(&server.url).args(["--workspaces", mode])))?;
+    command.arg(&server.url).args(["--workspaces", mode]).args(arguments);
+    if stale > 0 {
+        command.args(["--stale-seconds", &stale.to_string()]);
+    }
+    let ran = watch(&mut command)?;
     server.stop()?;
     Ok(ran)
 }

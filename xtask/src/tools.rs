@@ -6,18 +6,24 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
 use sha2::{Digest as _, Sha256};
 
-use crate::run::{cargo, command, output, succeed, within};
+use crate::run::{cargo, command, output, succeed};
 use crate::test;
 
+mod wasm;
+
+pub use wasm::{Wasm, wasm};
+
 const CARGO_DENY: &str = "0.20.2";
+const WORKER_BUILD: &str = "0.8.7";
 /// The tests look for it under this version too.
 const DYNAMODB_LOCAL: &str = include_str!("../../crates/testkit/src/dynamodb_local/version");
-const WASM: &str = "wasm32-unknown-unknown";
+/// What says which npm packages a suite has, and where they do not come from: the lock file names no registry.
+const NPM_FILES: [&str; 3] = ["package.json", "package-lock.json", ".npmrc"];
 /// Written last into a folder of the cache: a folder without it was interrupted.
 const COMPLETE: &str = "complete";
 
@@ -27,7 +33,7 @@ const COMPLETE: &str = "complete";
 /// Names the first tool that could not be installed.
 pub fn set_up() -> anyhow::Result<()> {
     let cache = Cache::open()?;
-    wasm(&cache)?;
+    worker(&cache)?;
     cargo_deny(&cache)?;
     for suite in test::PYTHON {
         python(&cache, suite)?;
@@ -106,151 +112,132 @@ impl Cache {
     }
 }
 
-/// A toolchain that compiles for WebAssembly.
-pub enum Wasm {
-    /// rustup's own, with the target added.
-    Rustup,
-    /// Debian's, for machines whose rustup cannot download. Its standard library is built from Debian's sources into
-    /// this sysroot, since Debian has no package of it for this target.
-    Debian { sysroot: PathBuf },
-}
-
-impl Wasm {
-    /// Clippy for this target.
-    pub fn clippy(&self) -> Command {
-        let mut clippy = match self {
-            Self::Rustup => {
-                let mut clippy = cargo();
-                clippy.arg("clippy");
-                clippy
-            }
-            Self::Debian { sysroot } => {
-                let mut clippy = debian("/usr/bin/cargo-clippy");
-                clippy.arg("clippy");
-                // With `--target`, flags reach neither build scripts nor macros, which are the host's.
-                clippy.env("CARGO_ENCODED_RUSTFLAGS", format!("--sysroot={}", sysroot.display()));
-                clippy
-            }
-        };
-        clippy.args(["--target", WASM]);
-        clippy
-    }
-}
-
-/// WebAssembly, by rustup where it can download the target, by Debian's packages elsewhere.
-///
-/// # Errors
-/// Where neither way works.
-pub fn wasm(cache: &Cache) -> anyhow::Result<Wasm> {
-    cache.ensure(
-        "WebAssembly target",
-        || {
-            let folder = output(command("rustc").args(["--print", "target-libdir", "--target", WASM])).ok()?;
-            if Path::new(folder.trim()).exists() {
-                return Some(Wasm::Rustup);
-            }
-            let sysroot = cache.find(&debian_key().ok()?)?;
-            Some(Wasm::Debian { sysroot })
-        },
-        || {
-            let rustup = within(
-                Duration::from_secs(120),
-                command("rustup").args(["target", "add", WASM]),
-            );
-            if matches!(rustup, Ok(true)) {
-                return Ok(());
-            }
-            println!("rustup could not add {WASM}: taking Debian's Rust for it");
-            apt(&[
-                "rustc-web",
-                "cargo-web",
-                "rust-web-clippy",
-                "rust-web-src",
-                "rust-web-llvm",
-                "lld-22",
-            ])?;
-            cache.fill(&debian_key()?, build_std)
-        },
-    )
-}
-
-fn debian(program: &str) -> Command {
-    let mut command = command(program);
-    command
-        .env("CARGO", "/usr/bin/cargo")
-        .env("RUSTC", "/usr/bin/rustc")
-        .env_remove("RUSTUP_TOOLCHAIN");
-    command
-}
-
-fn debian_key() -> anyhow::Result<String> {
-    let version = output(debian("/usr/bin/rustc").arg("--version"))?;
-    let version = version.split(' ').nth(1).context("rustc names no version")?;
-    Ok(format!("wasm-std-{version}"))
-}
-
-/// Builds the standard library into `sysroot`.
-fn build_std(sysroot: &Path) -> anyhow::Result<()> {
-    let seed = tempfile::tempdir()?;
-    fs::create_dir(seed.path().join("src"))?;
-    fs::write(seed.path().join("src/lib.rs"), "#![no_std]\n")?;
-    fs::write(
-        seed.path().join("Cargo.toml"),
-        "[package]\nname = \"seed\"\nedition = \"2024\"\n[workspace]\n",
-    )?;
-    succeed(
-        debian("/usr/bin/cargo")
-            .current_dir(seed.path())
-            // `-Zbuild-std` is there only for nightly compilers, or those told that they may.
-            .env("RUSTC_BOOTSTRAP", "1")
-            // Without bitcode, link-time optimisation finds nothing to work on.
-            .env("CARGO_ENCODED_RUSTFLAGS", "-Cembed-bitcode=yes")
-            .env("CARGO_TARGET_DIR", seed.path().join("target"))
-            .args(["build", "--release", "-Zbuild-std=std,panic_abort", "--target", WASM]),
-    )?;
-    let libraries = sysroot.join("lib/rustlib").join(WASM).join("lib");
-    fs::create_dir_all(&libraries)?;
-    for built in fs::read_dir(seed.path().join("target").join(WASM).join("release/deps"))? {
-        let built = built?;
-        let name = built.file_name();
-        let text = name.to_string_lossy();
-        if text.ends_with(".rlib") && !text.starts_with("libseed-") {
-            fs::copy(built.path(), libraries.join(&name))?;
-        }
-    }
-    Ok(())
-}
-
 /// `cargo-deny`. Gives its executable.
 ///
 /// # Errors
 /// Where it does not build.
 pub fn cargo_deny(cache: &Cache) -> anyhow::Result<PathBuf> {
-    let key = format!("cargo-deny-{CARGO_DENY}");
+    installed(cache, "cargo-deny", "cargo-deny", CARGO_DENY)
+}
+
+/// An executable of a crate, as cargo installs it.
+fn installed(cache: &Cache, package: &str, executable: &str, version: &str) -> anyhow::Result<PathBuf> {
+    let key = format!("{package}-{version}");
     cache.ensure(
-        &format!("cargo-deny {CARGO_DENY}"),
-        || Some(cache.find(&key)?.join("bin/cargo-deny")),
+        &format!("{package} {version}"),
+        || Some(cache.find(&key)?.join("bin").join(executable)),
         || {
             cache.fill(&key, |folder| {
                 succeed(
                     cargo()
-                        // A debug build takes a quarter of the time, and checks a graph of this size in a second.
+                        // A debug build takes a quarter of the time, and none of these has much to do.
                         .args([
                             "install",
                             "--quiet",
                             "--debug",
                             "--locked",
                             "--version",
-                            CARGO_DENY,
+                            version,
                             "--root",
                         ])
                         .arg(folder)
-                        .arg("cargo-deny")
+                        .arg(package)
                         .env("CARGO_PROFILE_DEV_DEBUG", "0"),
                 )
             })
         },
     )
+}
+
+/// What builds a Worker and runs it on this machine.
+pub struct WorkerTools {
+    wasm: Wasm,
+    worker_build: PathBuf,
+    wasm_bindgen: PathBuf,
+    npm: PathBuf,
+}
+
+/// The tools for Workers: Rust's from crates.io, the runtime and what makes the module small from npm.
+///
+/// # Errors
+/// Names the first that could not be installed.
+pub fn worker(cache: &Cache) -> anyhow::Result<WorkerTools> {
+    Ok(WorkerTools {
+        wasm: wasm(cache)?,
+        worker_build: installed(cache, "worker-build", "worker-build", WORKER_BUILD)?,
+        wasm_bindgen: installed(cache, "wasm-bindgen-cli", "wasm-bindgen", &locked("wasm-bindgen")?)?,
+        npm: npm(cache, "worker")?,
+    })
+}
+
+impl WorkerTools {
+    /// `worker-build`, which would download the other tools if it were not told where they are.
+    ///
+    /// # Errors
+    /// Where this process has no sensible `PATH`.
+    pub fn worker_build(&self) -> anyhow::Result<Command> {
+        let mut build = self.wasm.cargo_runner(&self.worker_build)?;
+        build
+            .env("WASM_BINDGEN_BIN", &self.wasm_bindgen)
+            .env("WASM_OPT_BIN", self.npm.join("node_modules/.bin/wasm-opt"))
+            .env("ESBUILD_BIN", self.npm.join("node_modules/esbuild/bin/esbuild"));
+        Ok(build)
+    }
+}
+
+/// The version of a package in Cargo.lock.
+fn locked(package: &str) -> anyhow::Result<String> {
+    let lock = fs::read_to_string("Cargo.lock")?;
+    let named = format!("name = \"{package}\"\nversion = \"");
+    let (_, behind) = lock
+        .split_once(&named)
+        .with_context(|| format!("Cargo.lock has no {package}"))?;
+    let (version, _) = behind.split_once('"').context("Cargo.lock ends within a version")?;
+    Ok(version.to_owned())
+}
+
+/// The npm packages of `tests/<suite>`, as its lock file has them, which is where Node.js finds them too: the folder's
+/// `node_modules` leads to the cache. Gives the folder in the cache.
+///
+/// # Errors
+/// Where there is no fit Node.js, or a package cannot be had.
+pub fn npm(cache: &Cache, suite: &str) -> anyhow::Result<PathBuf> {
+    let suite_folder = Path::new("tests").join(suite);
+    let mut hash = Sha256::new();
+    for file in NPM_FILES {
+        let path = suite_folder.join(file);
+        hash.update(fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))?);
+    }
+    let key = format!("npm-{suite}-{}", short(hash));
+    let folder = cache.ensure(
+        &format!("npm packages of {suite}"),
+        || cache.find(&key),
+        || {
+            if on_path("npm").is_none() {
+                apt(&["nodejs", "npm"])?;
+            }
+            cache.fill(&key, |folder| {
+                for file in NPM_FILES {
+                    fs::copy(suite_folder.join(file), folder.join(file))?;
+                }
+                // What the scripts of these packages would do is fetch or check what the packages hold already.
+                succeed(
+                    command("npm")
+                        .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
+                        .current_dir(folder),
+                )
+            })
+        },
+    )?;
+    let (link, packages) = (suite_folder.join("node_modules"), folder.join("node_modules"));
+    if fs::read_link(&link).is_ok_and(|old| old != packages) {
+        fs::remove_file(&link)?;
+    }
+    // Somebody may have called npm there by hand: what is there then is theirs.
+    if !link.exists() {
+        std::os::unix::fs::symlink(&packages, &link)?;
+    }
+    Ok(folder)
 }
 
 /// The virtual environment of the Python suite in `tests/<suite>`, as its `requirements.txt` wants it. Gives its
@@ -265,13 +252,7 @@ pub fn python(cache: &Cache, suite: &str) -> anyhow::Result<PathBuf> {
     let mut hash = Sha256::new();
     hash.update(version.as_bytes());
     hash.update(&wanted);
-    let hash: String = hash
-        .finalize()
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    let key = format!("python-{suite}-{hash}");
+    let key = format!("python-{suite}-{}", short(hash));
     cache.ensure(
         &format!("Python packages of {suite}"),
         || {
@@ -340,6 +321,15 @@ pub fn wrk(cache: &Cache) -> anyhow::Result<PathBuf> {
 /// Where it is missing and Debian's packages are not to be had.
 pub fn valgrind(cache: &Cache) -> anyhow::Result<PathBuf> {
     cache.ensure("valgrind", || on_path("valgrind"), || apt(&["valgrind"]))
+}
+
+/// As much of a hash as tells one version of a suite's packages from another.
+fn short(hash: Sha256) -> String {
+    hash.finalize()
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 fn on_path(program: &str) -> Option<PathBuf> {
