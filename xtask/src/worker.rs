@@ -179,7 +179,7 @@ impl Bundle {
     /// Serves it as the suites want it: on empty storage, silent, with the secrets of the example.
     pub fn serve_for_test(&self, data: &Path, reads: Reads, workspaces: &str) -> Command {
         let mut serve = self.serve(data);
-        serve.args(["--secrets", EXAMPLE, "--set", "PATCHBAY_LOG=error"]);
+        serve.args(["--secrets", EXAMPLE, "--set", "PATCHBAY_LOG=failures"]);
         serve.args(["--set", &format!("PATCHBAY_WORKSPACES={workspaces}")]);
         match reads {
             Reads::Kv => serve.args(["--set", &format!("PATCHBAY_EDGE_MAX_AGE={MAX_AGE}")]),

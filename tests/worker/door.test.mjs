@@ -1,0 +1,45 @@
+// Who is let in, and what the log says of it.
+
+import assert from 'node:assert/strict';
+import test from 'node:test';
+
+import { folder, ok, start } from './home.mjs';
+
+const keys = 'k1:a-secret-that-is-long-enough-to-be-one';
+
+test('as it is deployed, every call is 503 until callers can be known', async (t) => {
+  const home = await start(t, await folder(t), {
+    secrets: null,
+    settings: { PATCHBAY_KEYS: keys },
+  });
+  const answer = await home.ask('connections/get', { name: 'a' });
+  assert.equal(answer.status, 503);
+  assert.ok(answer.headers.has('retry-after'));
+});
+
+for (const [what, settings, said] of [
+  ['no keys', { PATCHBAY_AUTH: 'off' }, 'PATCHBAY_KEYS'],
+  ['a wrong age', { PATCHBAY_AUTH: 'off', PATCHBAY_KEYS: keys, PATCHBAY_EDGE_MAX_AGE: '59' }, 'PATCHBAY_EDGE_MAX_AGE'],
+]) {
+  test(`with ${what} every call is 503, and the log says why`, async (t) => {
+    const home = await start(t, await folder(t), { secrets: null, settings });
+    const answer = await home.ask('connections/get', { name: 'a' });
+    assert.equal(answer.status, 503);
+    assert.match((await answer.entry).problem, new RegExp(said));
+  });
+}
+
+test('each request is one line of the log, and no line has what is secret', async (t) => {
+  const home = await start(t, await folder(t));
+  const secret = 'a-password-that-nobody-must-see';
+  const asked = [
+    await home.ask('connections/create', { name: 'a', type: 'KAFKA', details: { secret } }),
+    await home.ask('connections/create', { name: 'b', type: 'KAFKA', details: secret, detail: secret }),
+    await home.ask('connections/get', { name: 'a' }),
+    await home.ask(secret, {}),
+  ];
+  const entries = await Promise.all(asked.map((answer) => answer.entry));
+  assert.deepEqual(entries.map(({ status }) => status), [200, 400, 200, 404]);
+  assert.equal(home.output.split('\n').filter((line) => line.startsWith('{')).length, asked.length);
+  assert.ok(!home.output.includes(secret));
+});
