@@ -16,6 +16,10 @@ use crate::worker::{self, Reads};
 /// The suites in Python: the folders of `tests` with a `requirements.txt` of their own.
 pub const PYTHON: [&str; 3] = ["clients", "document", "template"];
 
+/// All that there is to test, with the features that a plain build leaves out. Every build of a run takes these, so that
+/// nothing is compiled twice.
+const EVERYTHING: [&str; 2] = ["--workspace", "--all-features"];
+
 /// One thing to run.
 enum Step {
     /// Holds or does not; no tests to count.
@@ -223,7 +227,7 @@ impl Suite {
             Self::Cargo => {
                 tools::dynamodb_local(cache)?;
                 let mut tests = cargo();
-                tests.args(["test", "--workspace", "--locked", "--no-fail-fast"]);
+                tests.args(["test", "--locked", "--no-fail-fast"]).args(EVERYTHING);
                 // Where the tests find it.
                 tests.env("PATCHBAY_CACHE", cache.folder());
                 let (success, output) = watch(&mut tests)?;
@@ -239,7 +243,7 @@ impl Suite {
             }
             Self::Python(suite) => {
                 let python = tools::python(cache, suite)?;
-                let [patchbay] = build(&["--workspace", "--bins"], ["patchbay"])?;
+                let [patchbay] = built(["patchbay"])?;
                 let folder = Path::new("tests").join(suite);
                 let (success, output) = watch(
                     command(python)
@@ -265,6 +269,11 @@ impl Suite {
     }
 }
 
+/// The executables of these names.
+fn built<const N: usize>(names: [&str; N]) -> anyhow::Result<[PathBuf; N]> {
+    build(&[&EVERYTHING[..], &["--bins"]].concat(), names)
+}
+
 /// Runs a binary of the testkit against a home of its own, which must then end as it promises when it is asked to.
 /// Gives whether it succeeded, and what it printed.
 fn against(
@@ -274,8 +283,7 @@ fn against(
     binary: &'static str,
     arguments: &[&str],
 ) -> anyhow::Result<(bool, String)> {
-    // The same packages and features as `cargo test --workspace`, so that nothing is compiled twice.
-    let [patchbay, binary] = build(&["--workspace", "--bins"], ["patchbay", binary])?;
+    let [patchbay, binary] = built(["patchbay", binary])?;
     let data = tempfile::tempdir().context("no folder for what it stores")?;
     let (mut server, stale) = match home {
         Home::Native => {

@@ -306,3 +306,15 @@ fn flags_of_serving_are_refused_beside_other_commands_and_data_may_stand_anywher
     let after = refused(command(&["check", "--listen", "127.0.0.1:0", "--data", data]));
     assert!(after.contains("unexpected argument '--listen'"), "{after}");
 }
+
+#[cfg(not(feature = "dynamodb"))]
+#[test]
+fn a_build_without_dynamodb_says_which_one_has_it() {
+    let folder = TempDir::new().unwrap();
+    let mut serve = patchbay(folder.path());
+    serve.args(["--store", "dynamodb"]);
+    assert!(refused(serve).contains("--features dynamodb"));
+    let mut create = Command::new(env!("CARGO_BIN_EXE_patchbay"));
+    create.args(["table", "create"]);
+    assert!(refused(create).contains("--features dynamodb"));
+}
