@@ -1,0 +1,46 @@
+//! The whole contract, each request an event and each answer a reply.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test may panic, and say what it did"
+)]
+
+mod support;
+
+use patchbay_core::model::Workspaces;
+use patchbay_testkit::{MemoryStore, Setting, cases, run};
+use support::{Events, Shape};
+
+async fn holds(shape: Shape, workspaces: Workspaces) {
+    let setting = Setting {
+        workspaces,
+        answer_bytes: shape.most(),
+        callers: true,
+    };
+    let target = Events::new(shape, MemoryStore::default(), workspaces);
+    let report = run(&target, setting, &cases(), |_, _| true).await;
+    println!("{} cases held, {} did not", report.passed, report.failed.len());
+    assert!(report.failed.is_empty(), "{:#?}", report.failed);
+    assert!(report.passed > 150, "only {} cases applied", report.passed);
+}
+
+#[tokio::test]
+async fn it_holds_behind_an_http_api_in_open_mode() {
+    holds(Shape::Http, Workspaces::Open).await;
+}
+
+#[tokio::test]
+async fn it_holds_behind_an_http_api_in_managed_mode() {
+    holds(Shape::Http, Workspaces::Managed).await;
+}
+
+#[tokio::test]
+async fn it_holds_behind_a_rest_api() {
+    holds(Shape::Rest, Workspaces::Managed).await;
+}
+
+#[tokio::test]
+async fn it_holds_behind_a_load_balancer() {
+    holds(Shape::LoadBalancer, Workspaces::Managed).await;
+}
