@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
-use http::uri::{Authority, PathAndQuery, Scheme};
+use http::uri::{Authority, Scheme};
 use http::{Request, Response, Uri};
 use http_body_util::{BodyExt as _, Either, Full};
 use hyper_util::client::legacy::Client;
@@ -24,11 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 type Body = Either<Full<Bytes>, Never>;
 
-/// A home that answers at `http://host:port`, or below a path of it. Speaks HTTP/1.1, with kept connections.
+/// A home that answers at `http://host:port`. Speaks HTTP/1.1, with kept connections.
 pub struct Address {
     authority: Authority,
-    /// What goes before each request's own path.
-    below: String,
     whole_bodies: bool,
     client: Client<HttpConnector, Body>,
     /// For requests that are refused by their length: a home may close the connection behind its answer, since it does
@@ -37,7 +35,7 @@ pub struct Address {
 }
 
 impl Address {
-    /// The home at an address of the form `http://host:port/path`, with or without a path.
+    /// The home at an address of the form `http://host:port`.
     ///
     /// # Errors
     /// Where `url` is of another form.
@@ -47,10 +45,8 @@ impl Address {
             parts.scheme == Some(Scheme::HTTP),
             "the address must begin with http://"
         );
-        let path = parts.path_and_query.as_ref().map_or("", PathAndQuery::path);
         Ok(Self {
             authority: parts.authority.context("the address must name a host")?,
-            below: path.trim_end_matches('/').to_owned(),
             whole_bodies: false,
             client: Client::builder(TokioExecutor::new()).build_http(),
             unkept: Client::builder(TokioExecutor::new())
@@ -82,9 +78,6 @@ impl Target for Address {
             let (mut head, body) = request.into_parts();
             let mut uri = head.uri.into_parts();
             (uri.scheme, uri.authority) = (Some(Scheme::HTTP), Some(self.authority.clone()));
-            let path = uri.path_and_query.as_ref().map_or("/", PathAndQuery::as_str);
-            let path = format!("{}{path}", self.below).parse::<PathAndQuery>();
-            uri.path_and_query = Some(path.map_err(|error| error.to_string())?);
             head.uri = Uri::from_parts(uri).map_err(|error| error.to_string())?;
             let announced = usize::try_from(announced(&head.headers)).unwrap_or(usize::MAX);
             let client = if announced.max(body.len()) > BODY_BYTES {

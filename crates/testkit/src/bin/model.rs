@@ -11,7 +11,7 @@ use patchbay_testkit::{Address, Setting};
 /// be fresh, and nobody else may use it: the model goes along with all that it is told.
 #[derive(Parser)]
 struct Arguments {
-    /// The home, with authentication off: http://host:port, with or without a path
+    /// The home, with authentication off: http://host:port
     url: String,
     /// Its mode of workspaces.
     #[arg(long, value_enum, default_value = "open")]
