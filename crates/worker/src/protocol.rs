@@ -71,12 +71,114 @@ pub fn encode(message: &impl Serialize) -> Vec<u8> {
 /// # Errors
 /// [`StoreError::Unavailable`] where another version of the program wrote them.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
+    let unreadable = |why: String| StoreError::Unavailable(format!("a message {why}"));
     match bytes.split_first() {
-        Some((&VERSION, message)) => postcard::from_bytes(message)
-            .map_err(|error| StoreError::Unavailable(format!("a message is unreadable: {error}"))),
-        Some((version, _)) => Err(StoreError::Unavailable(format!(
-            "a message has version {version}, and {VERSION} is understood: a deploy is under way"
+        Some((&VERSION, message)) => match postcard::take_from_bytes(message) {
+            Ok((message, [])) => Ok(message),
+            Ok((_, rest)) => Err(unreadable(format!("has {} bytes too many", rest.len()))),
+            Err(error) => Err(unreadable(format!("cannot be read: {error}"))),
+        },
+        Some((version, _)) => Err(unreadable(format!(
+            "has version {version}, and {VERSION} is understood: a deploy is under way"
         ))),
-        None => Err(StoreError::Unavailable("a message is empty".into())),
+        None => Err(unreadable("is empty".into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use patchbay_core::model::{Attached, AttachmentId, Subject, Workspaces};
+    use patchbay_core::store::{AttachOutcome, DeleteOutcome};
+
+    use super::*;
+
+    fn name(text: &str) -> Name {
+        Name::new(text).unwrap()
+    }
+
+    fn caller() -> Caller {
+        Caller {
+            tenant: Tenant::new("t").unwrap(),
+            subject: Subject::new("s").unwrap(),
+            email: Some(Subject::new("e").unwrap()),
+            admin: true,
+        }
+    }
+
+    fn asks(operation: Operation) -> Vec<u8> {
+        encode(&Ask {
+            caller: caller(),
+            operation,
+        })
+    }
+
+    /// If this fails the messages have changed: then [`VERSION`] rises.
+    #[test]
+    fn the_messages_are_what_they_were() {
+        let head = [VERSION, 1, b't', 1, b's', 1, 1, b'e', 1];
+        let ask = |rest: &[u8]| [&head[..], rest].concat();
+        let workspace = WorkspaceId::new(7).unwrap();
+        let id = ConnectionId::from_bytes([9; 16]);
+        assert_eq!(asks(Operation::Get(Lookup::Name(name("c")))), ask(&[1, 0, 1, b'c']));
+        let list = ListQuery {
+            workspace: Some(workspace),
+            workspaces: Workspaces::Managed,
+            after: Some(name("c")),
+            limit: Some(300),
+            most_bytes: 200,
+        };
+        let list = Operation::List(list);
+        assert_eq!(asks(list), ask(&[2, 1, 7, 1, 1, 1, b'c', 1, 0xac, 2, 0xc8, 1]));
+        let attach = Attach {
+            connection: id,
+            workspace,
+            workspaces: Workspaces::Open,
+            id: AttachmentId::from_bytes([8; 16]),
+            now: Timestamp::from_micros(1),
+        };
+        let expected = [&[3], &[9; 16][..], &[7, 0], &[8; 16], &[2]].concat();
+        assert_eq!(asks(Operation::Attach(attach)), ask(&expected));
+        let expected = [&[4], &[9; 16][..], &[7]].concat();
+        assert_eq!(asks(Operation::Detach(id, workspace)), ask(&expected));
+        assert_eq!(asks(Operation::Delete(name("c"))), ask(&[5, 1, b'c']));
+        let create = Operation::CreateWorkspace(name("c"), Timestamp::from_micros(1));
+        assert_eq!(asks(create), ask(&[6, 1, b'c', 2]));
+        let list = Operation::ListWorkspaces(WorkspacesOf::Person(caller().subject), 5);
+        assert_eq!(asks(list), ask(&[7, 2, 1, b's', 5]));
+
+        let told = |outcome: Result<DeleteOutcome, StoreError>| encode(&outcome);
+        assert_eq!(told(Err(StoreError::Busy("b".into()))), [VERSION, 1, 0, 1, b'b']);
+        let attached = vec![Attached {
+            workspace,
+            name: name("w"),
+        }];
+        let expected = [VERSION, 0, 3, 1, 7, 1, b'w'];
+        assert_eq!(told(Ok(DeleteOutcome::Attached(attached))), expected);
+        let attached = AttachOutcome::Attached(AttachmentId::from_bytes([8; 16]));
+        assert_eq!(
+            encode(&Ok::<_, StoreError>(attached)),
+            [&[VERSION, 0, 0][..], &[8; 16]].concat()
+        );
+    }
+
+    #[test]
+    fn what_another_version_says_is_unavailable_and_never_taken_for_something_else() {
+        let good = asks(Operation::Delete(name("c")));
+        assert!(decode::<Ask>(&good).is_ok());
+        let mut newer = good.clone();
+        newer[0] = VERSION + 1;
+        let mut unknown = good.clone();
+        unknown[9] = 200;
+        let mut invalid = good.clone();
+        invalid[11] = b'\n';
+        let mut wrong = vec![newer, unknown, invalid, [good.as_slice(), &[0]].concat()];
+        wrong.extend((0..good.len()).map(|length| good[..length].to_vec()));
+        for message in wrong {
+            let refused = decode::<Ask>(&message);
+            assert!(
+                matches!(refused, Err(StoreError::Unavailable(_))),
+                "{message:?}: {refused:?}"
+            );
+        }
     }
 }

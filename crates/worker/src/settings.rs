@@ -49,11 +49,8 @@ pub struct Settings {
 
 /// A variable that means nothing. Never repeats a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{name} {why}")]
-pub struct WrongSetting {
-    name: &'static str,
-    why: String,
-}
+#[error("{0}")]
+pub struct WrongSetting(String);
 
 impl Settings {
     /// Takes each variable as `lookup` gives it: `None` where it is not set.
@@ -62,10 +59,7 @@ impl Settings {
     /// The first variable that means nothing.
     pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, WrongSetting> {
         let authentication = Authentication::of_setting(lookup("PATCHBAY_AUTH").as_deref());
-        let authentication = authentication.map_err(|error| WrongSetting {
-            name: "PATCHBAY_AUTH",
-            why: error.to_string(),
-        })?;
+        let authentication = authentication.map_err(|wrong| WrongSetting(wrong.to_string()))?;
         let off = matches!(authentication, Authentication::Off(_));
         let workspaces = choose(&lookup, "PATCHBAY_WORKSPACES", "open or managed", |value| match value {
             None if off => Some(Workspaces::Open),
@@ -74,16 +68,11 @@ impl Settings {
             Some(_) => None,
         })?;
         if workspaces == Workspaces::Open && !off {
-            return Err(WrongSetting {
-                name: "PATCHBAY_WORKSPACES",
-                why: "may be open only with PATCHBAY_AUTH=off".into(),
-            });
+            let why = "PATCHBAY_WORKSPACES may be open only with PATCHBAY_AUTH=off";
+            return Err(WrongSetting(why.into()));
         }
         let keys = lookup("PATCHBAY_KEYS").unwrap_or_default();
-        let keys = KeyRing::parse(&keys).map_err(|invalid| WrongSetting {
-            name: "PATCHBAY_KEYS",
-            why: invalid.to_string(),
-        })?;
+        let keys = KeyRing::parse(&keys).map_err(|invalid| WrongSetting(format!("PATCHBAY_KEYS {invalid}")))?;
         Ok(Self {
             authentication,
             workspaces,
@@ -133,8 +122,96 @@ fn choose<T>(
     meaning: impl FnOnce(Option<&str>) -> Option<T>,
 ) -> Result<T, WrongSetting> {
     let value = lookup(name);
-    meaning(value.as_deref()).ok_or_else(|| WrongSetting {
-        name,
-        why: format!("must be {expected}, not {value:?}"),
-    })
+    let wrong = || {
+        WrongSetting(format!(
+            "{name} must be {expected}, not {:?}",
+            value.as_deref().unwrap_or_default()
+        ))
+    };
+    meaning(value.as_deref()).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEYS: (&str, &str) = ("PATCHBAY_KEYS", "k1:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
+    const OFF: (&str, &str) = ("PATCHBAY_AUTH", "off");
+
+    fn read(variables: &[(&str, &str)]) -> Result<Settings, String> {
+        let lookup = |name: &str| {
+            let found = variables.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| (*value).to_owned())
+        };
+        Settings::read(lookup).map_err(|wrong| wrong.to_string())
+    }
+
+    #[test]
+    fn with_keys_alone_nobody_may_call_and_workspaces_are_managed() {
+        let settings = read(&[KEYS]).unwrap();
+        assert!(matches!(settings.authentication, Authentication::NotConfigured));
+        assert_eq!(settings.workspaces, Workspaces::Managed);
+        assert_eq!(settings.reads, Reads::Edge { max_age: 300 });
+        assert_eq!(settings.log, Log::Requests);
+        assert_eq!(settings.keys.sealing_key().as_str(), "k1");
+    }
+
+    #[test]
+    fn every_variable_is_taken_as_said() {
+        let settings = read(&[
+            KEYS,
+            OFF,
+            ("PATCHBAY_WORKSPACES", "managed"),
+            ("PATCHBAY_EDGE_MAX_AGE", "60"),
+            ("PATCHBAY_LOG", "failures"),
+        ])
+        .unwrap();
+        assert!(matches!(settings.authentication, Authentication::Off(_)));
+        assert_eq!(settings.workspaces, Workspaces::Managed);
+        assert_eq!(settings.reads, Reads::Edge { max_age: 60 });
+        assert_eq!(settings.log, Log::Failures);
+        let settings = read(&[KEYS, OFF, ("PATCHBAY_READS", "strong")]).unwrap();
+        assert_eq!((settings.workspaces, settings.reads), (Workspaces::Open, Reads::Strong));
+    }
+
+    #[test]
+    fn what_means_nothing_is_refused_by_name() {
+        for (variables, complaint) in [
+            (&[][..], "PATCHBAY_KEYS entry 1: must be `key-id:secret`"),
+            (
+                &[KEYS, ("PATCHBAY_AUTH", "on")],
+                "PATCHBAY_AUTH must be off or not set, not \"on\"",
+            ),
+            (
+                &[KEYS, ("PATCHBAY_WORKSPACES", "open")],
+                "PATCHBAY_WORKSPACES may be open only with PATCHBAY_AUTH=off",
+            ),
+            (
+                &[KEYS, OFF, ("PATCHBAY_WORKSPACES", "")],
+                "PATCHBAY_WORKSPACES must be open or managed, not \"\"",
+            ),
+            (
+                &[KEYS, ("PATCHBAY_EDGE_MAX_AGE", "59")],
+                "PATCHBAY_EDGE_MAX_AGE must be whole seconds from 60 to 86400, not \"59\"",
+            ),
+            (
+                &[KEYS, ("PATCHBAY_EDGE_MAX_AGE", "5m")],
+                "PATCHBAY_EDGE_MAX_AGE must be whole seconds from 60 to 86400, not \"5m\"",
+            ),
+            (
+                &[KEYS, ("PATCHBAY_READS", "eventual")],
+                "PATCHBAY_READS must be edge or strong, not \"eventual\"",
+            ),
+            (
+                &[KEYS, ("PATCHBAY_LOG", "loud")],
+                "PATCHBAY_LOG must be requests or failures, not \"loud\"",
+            ),
+        ] {
+            assert_eq!(read(variables).map(|_| ()), Err(complaint.to_owned()));
+        }
+        let refused = read(&[OFF, ("PATCHBAY_KEYS", "k1:secret-and-too-short")])
+            .map(|_| ())
+            .unwrap_err();
+        assert!(!refused.contains("secret-and"), "{refused}");
+    }
 }

@@ -1,13 +1,15 @@
 //! The Worker's store, with its objects and KV in this process, held to the contract and to the reference model.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod house;
 
 use house::{CountingKv, Line, SECOND, house_that_reads};
 use patchbay_core::model::Workspaces;
+use patchbay_testkit::model::Sequences;
 use patchbay_testkit::{InProcess, Setting, cases, run};
 use patchbay_worker::settings::Reads;
+use tokio::runtime::Builder;
 
 const EDGE: Reads = Reads::Edge { max_age: 300 };
 
@@ -52,4 +54,57 @@ async fn the_contract_holds_with_strong_reads_in_open_mode() {
 #[tokio::test]
 async fn the_contract_holds_with_strong_reads_in_managed_mode() {
     holds(Reads::Strong, Workspaces::Managed).await;
+}
+
+/// Some six thousand steps a test.
+const SEQUENCES: Sequences = Sequences {
+    count: 100,
+    steps: 120,
+    beside: Some(file!()),
+};
+
+fn the_store_is_as_the_model(workspaces: Workspaces) {
+    let runtime = Builder::new_current_thread().build().unwrap();
+    let (kv, line) = prompt_house(EDGE);
+    let kinds = SEQUENCES.on_store(&runtime, &line.store(kv.clone()), &line, workspaces);
+    let kinds = kinds.unwrap_or_else(|error| panic!("{error}"));
+    for kind in [
+        "Get Some",
+        "Get None",
+        "Attach Attached",
+        "Detach Detached",
+        "Delete Deleted",
+        "PutMember true",
+    ] {
+        assert!(kinds.contains_key(kind), "no {kind} among {kinds:?}");
+    }
+    assert!(kv.reads.get() > kinds["Get Some"]);
+}
+
+#[test]
+fn the_store_is_as_the_model_in_open_mode() {
+    the_store_is_as_the_model(Workspaces::Open);
+}
+
+#[test]
+fn the_store_is_as_the_model_in_managed_mode() {
+    the_store_is_as_the_model(Workspaces::Managed);
+}
+
+#[test]
+fn the_surface_is_as_the_models() {
+    let runtime = Builder::new_current_thread().build().unwrap();
+    let (kv, line) = prompt_house(EDGE);
+    let setting = Setting {
+        workspaces: Workspaces::Managed,
+        answer_bytes: 2 * 1024,
+        callers: true,
+    };
+    let target = InProcess::new(line.store(kv), setting.workspaces, setting.answer_bytes);
+    let statuses = SEQUENCES.on_target(&runtime, &target, setting);
+    let statuses = statuses.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(
+        Vec::from_iter(statuses.into_keys()),
+        [200, 204, 400, 403, 404, 409, 413]
+    );
 }

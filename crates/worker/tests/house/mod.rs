@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use patchbay_core::api::Host;
-use patchbay_core::model::{Caller, Person, Role, Subject, Tenant, Timestamp, WorkspaceId};
+use patchbay_core::model::{Person, Role, Tenant, Timestamp, WorkspaceId};
 use patchbay_core::store::StoreError;
 use patchbay_sql::database::{Database, EachRow, Statements, Value};
 use patchbay_sql::workspaces::put_member;
+use patchbay_testkit::model::SeedMembers;
 use patchbay_worker::directory::DirectoryObject;
 use patchbay_worker::edge::EdgeStore;
 use patchbay_worker::settings::Reads;
@@ -65,6 +66,8 @@ pub struct KvState {
     clock: Clock,
     pub values: RefCell<BTreeMap<String, Vec<u8>>>,
     pub reads: Cell<usize>,
+    reading: Cell<usize>,
+    pub most_reads_at_once: Cell<usize>,
     /// When each key was written, in order.
     pub writes: RefCell<Vec<(String, i64)>>,
     pub takes: Cell<Takes>,
@@ -90,6 +93,8 @@ impl CountingKv {
             clock: clock.clone(),
             values: RefCell::default(),
             reads: Cell::new(0),
+            reading: Cell::new(0),
+            most_reads_at_once: Cell::new(0),
             writes: RefCell::default(),
             takes: Cell::new(Takes::Well),
             silent: Cell::new(false),
@@ -130,7 +135,11 @@ impl CountingKv {
 impl Kv for CountingKv {
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KvError> {
         self.reads.set(self.reads.get() + 1);
+        self.reading.set(self.reading.get() + 1);
+        self.most_reads_at_once
+            .set(self.most_reads_at_once.get().max(self.reading.get()));
         tokio::task::yield_now().await;
+        self.reading.set(self.reading.get() - 1);
         if self.silent.get() {
             return Err(KvError("silent".into()));
         }
@@ -175,10 +184,13 @@ impl Statements for Disk {
 }
 
 /// An object's alarm.
+#[derive(Clone)]
 pub struct Room {
     clock: Clock,
     alarm: Rc<Cell<Option<Timestamp>>>,
     alarms_set: Rc<Cell<usize>>,
+    /// The disk is so slow that nothing becomes durable until this is taken back.
+    stuck: Rc<Cell<bool>>,
 }
 
 impl Host for Room {
@@ -199,6 +211,9 @@ impl Around for Room {
 
     async fn durable(&self) -> Result<(), StoreError> {
         tokio::task::yield_now().await;
+        while self.stuck.get() {
+            tokio::task::yield_now().await;
+        }
         Ok(())
     }
 }
@@ -207,8 +222,7 @@ pub type Object<K> = TenantObject<Disk, K, Front, Room>;
 
 struct Flat<K> {
     disk: Disk,
-    alarm: Rc<Cell<Option<Timestamp>>>,
-    alarms_set: Rc<Cell<usize>>,
+    room: Room,
     object: RefCell<Rc<Object<K>>>,
 }
 
@@ -256,7 +270,8 @@ impl<K> Clone for Line<K> {
 pub struct House<K> {
     pub clock: Clock,
     pub kv: K,
-    reads: Reads,
+    /// What objects and stores that are made from now on are told.
+    pub reads: Cell<Reads>,
     flats: RefCell<HashMap<Tenant, Rc<Flat<K>>>>,
     pub directory: Front,
     /// Requests to tenants' objects.
@@ -281,7 +296,7 @@ impl<K: Kv + Clone> Line<K> {
         Self(Rc::new(House {
             clock: clock.clone(),
             kv,
-            reads,
+            reads: Cell::new(reads),
             flats: RefCell::default(),
             directory: Front(Rc::new(FrontState {
                 directory: DirectoryObject::new(Disk::default()),
@@ -296,36 +311,27 @@ impl<K: Kv + Clone> Line<K> {
 
     /// A Worker's store that reads from `kv`.
     pub fn store(&self, kv: K) -> EdgeStore<K, Self, Clock> {
-        EdgeStore::new(kv, self.clone(), self.clock.clone(), self.reads, Rc::default())
+        EdgeStore::new(kv, self.clone(), self.clock.clone(), self.reads.get(), Rc::default())
     }
 
-    fn made(&self, disk: &Disk, alarm: &Rc<Cell<Option<Timestamp>>>, alarms_set: &Rc<Cell<usize>>) -> Rc<Object<K>> {
-        let room = Room {
-            clock: self.clock.clone(),
-            alarm: Rc::clone(alarm),
-            alarms_set: Rc::clone(alarms_set),
-        };
-        Rc::new(TenantObject::new(
-            disk.clone(),
-            self.kv.clone(),
-            self.directory.clone(),
-            room,
-            self.reads,
-        ))
+    fn made(&self, disk: &Disk, room: &Room) -> Rc<Object<K>> {
+        let (disk, kv, front) = (disk.clone(), self.kv.clone(), self.directory.clone());
+        Rc::new(TenantObject::new(disk, kv, front, room.clone(), self.reads.get()))
     }
 
     fn flat(&self, tenant: &Tenant) -> Rc<Flat<K>> {
         if let Some(flat) = self.flats.borrow().get(tenant) {
             return Rc::clone(flat);
         }
-        let (disk, alarm, alarms_set) = (Disk::default(), Rc::default(), Rc::default());
-        let object = RefCell::new(self.made(&disk, &alarm, &alarms_set));
-        let flat = Rc::new(Flat {
-            disk,
-            alarm,
-            alarms_set,
-            object,
-        });
+        let disk = Disk::default();
+        let room = Room {
+            clock: self.clock.clone(),
+            alarm: Rc::default(),
+            alarms_set: Rc::default(),
+            stuck: Rc::default(),
+        };
+        let object = RefCell::new(self.made(&disk, &room));
+        let flat = Rc::new(Flat { disk, room, object });
         self.flats.borrow_mut().insert(tenant.clone(), Rc::clone(&flat));
         flat
     }
@@ -347,19 +353,23 @@ impl<K: Kv + Clone> Line<K> {
 
     /// How often the object's alarm was set.
     pub fn alarms_set(&self, tenant: &Tenant) -> usize {
-        self.flat(tenant).alarms_set.get()
+        self.flat(tenant).room.alarms_set.get()
     }
 
     /// The object dies and starts again over what is on its disk.
     pub fn restart(&self, tenant: &Tenant) {
         let flat = self.flat(tenant);
-        flat.object
-            .replace(self.made(&flat.disk, &flat.alarm, &flat.alarms_set));
+        flat.object.replace(self.made(&flat.disk, &flat.room));
+    }
+
+    /// Whether the object's disk is stuck.
+    pub fn stick(&self, tenant: &Tenant, stuck: bool) {
+        self.flat(tenant).room.stuck.set(stuck);
     }
 
     /// When an object's alarm rings.
     pub fn alarm(&self, tenant: &Tenant) -> Option<Timestamp> {
-        self.flat(tenant).alarm.get()
+        self.flat(tenant).room.alarm.get()
     }
 
     /// Rings the alarm of every object for which it is due.
@@ -367,8 +377,8 @@ impl<K: Kv + Clone> Line<K> {
         let flats: Vec<_> = self.flats.borrow().values().cloned().collect();
         let mut followed = Vec::new();
         for flat in flats {
-            while flat.alarm.get().is_some_and(|at| at <= self.clock.now()) {
-                flat.alarm.set(None);
+            while flat.room.alarm.get().is_some_and(|at| at <= self.clock.now()) {
+                flat.room.alarm.set(None);
                 let object = Rc::clone(&flat.object.borrow());
                 followed.push(object.wake().await.unwrap());
             }
@@ -381,7 +391,12 @@ impl<K: Kv + Clone> Line<K> {
         let until = self.clock.micros() + micros;
         loop {
             self.ring().await;
-            let next = self.flats.borrow().values().filter_map(|flat| flat.alarm.get()).min();
+            let next = self
+                .flats
+                .borrow()
+                .values()
+                .filter_map(|flat| flat.room.alarm.get())
+                .min();
             let next = next.map_or(i64::MAX, Timestamp::as_micros);
             if next > until {
                 break;
@@ -393,7 +408,7 @@ impl<K: Kv + Clone> Line<K> {
     }
 
     /// Makes somebody a member, or gives a member another role; says whether the workspace exists.
-    pub async fn put_member(&self, tenant: &Tenant, workspace: WorkspaceId, person: &Person, role: Role) -> bool {
+    pub async fn add_member(&self, tenant: &Tenant, workspace: WorkspaceId, person: &Person, role: Role) -> bool {
         let put = |statements: &dyn Statements| put_member(statements, tenant, workspace, person, role);
         let done = self.flat(tenant).disk.transaction(put).is_ok();
         self.follow(tenant).await;
@@ -417,9 +432,15 @@ impl<K: Kv + Clone> Line<K> {
     async fn follow(&self, tenant: &Tenant) {
         self.clock.advance(self.pace.get());
         if self.follows.get() {
-            self.flat(tenant).alarm.set(Some(self.clock.now()));
+            self.flat(tenant).room.alarm.set(Some(self.clock.now()));
             self.ring().await;
         }
+    }
+}
+
+impl<K: Kv + Clone> SeedMembers for Line<K> {
+    async fn put_member(&self, tenant: &Tenant, workspace: WorkspaceId, person: Person, role: Role) -> bool {
+        self.add_member(tenant, workspace, &person, role).await
     }
 }
 
@@ -450,14 +471,4 @@ pub fn house_that_reads(reads: Reads) -> (Clock, CountingKv, Line<CountingKv>) {
     let kv = CountingKv::new(&clock);
     let line = Line::new(&clock, kv.clone(), reads);
     (clock, kv, line)
-}
-
-/// Somebody of the tenant `acme`.
-pub fn caller(subject: &str) -> Caller {
-    Caller {
-        tenant: Tenant::new("acme").unwrap(),
-        subject: Subject::new(subject).unwrap(),
-        email: None,
-        admin: subject == "root",
-    }
 }
