@@ -1,5 +1,7 @@
 //! The Worker's variables and secrets.
 
+use std::collections::BTreeMap;
+
 use patchbay_core::identity::Authentication;
 use patchbay_core::model::Workspaces;
 use patchbay_core::seal::KeyRing;
@@ -52,32 +54,49 @@ pub struct Settings {
 #[error("{0}")]
 pub struct WrongSetting(String);
 
+/// Variables and secrets by name: those that begin with `PATCHBAY_`.
+pub type Variables = BTreeMap<String, String>;
+
+const AUTH: &str = "PATCHBAY_AUTH";
+const WORKSPACES: &str = "PATCHBAY_WORKSPACES";
+const READS: &str = "PATCHBAY_READS";
+const EDGE_MAX_AGE: &str = "PATCHBAY_EDGE_MAX_AGE";
+const LOG: &str = "PATCHBAY_LOG";
+const KEYS: &str = "PATCHBAY_KEYS";
+
 impl Settings {
-    /// Takes each variable as `lookup` gives it: `None` where it is not set.
+    /// What the variables mean.
     ///
     /// # Errors
-    /// The first variable that means nothing.
-    pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, WrongSetting> {
-        let authentication = Authentication::of_setting(lookup("PATCHBAY_AUTH").as_deref());
+    /// The first of them that means nothing, or that there is no such setting.
+    pub fn read(variables: &Variables) -> Result<Self, WrongSetting> {
+        let known = [AUTH, WORKSPACES, READS, EDGE_MAX_AGE, LOG, KEYS];
+        if let Some(unknown) = variables.keys().find(|name| !known.contains(&name.as_str())) {
+            return Err(WrongSetting(format!("{unknown} is not a setting of Patchbay")));
+        }
+        let authentication = Authentication::of_setting(variables.get(AUTH).map(String::as_str));
         let authentication = authentication.map_err(|wrong| WrongSetting(wrong.to_string()))?;
         let off = matches!(authentication, Authentication::Off(_));
-        let workspaces = choose(&lookup, "PATCHBAY_WORKSPACES", "open or managed", |value| match value {
+        let workspaces = choose(variables, WORKSPACES, "open or managed", |value| match value {
             None if off => Some(Workspaces::Open),
             None | Some("managed") => Some(Workspaces::Managed),
             Some("open") => Some(Workspaces::Open),
             Some(_) => None,
         })?;
         if workspaces == Workspaces::Open && !off {
-            let why = "PATCHBAY_WORKSPACES may be open only with PATCHBAY_AUTH=off";
-            return Err(WrongSetting(why.into()));
+            return Err(WrongSetting(format!("{WORKSPACES} may be open only with {AUTH}=off")));
         }
-        let keys = lookup("PATCHBAY_KEYS").unwrap_or_default();
-        let keys = KeyRing::parse(&keys).map_err(|invalid| WrongSetting(format!("PATCHBAY_KEYS {invalid}")))?;
+        let keys = variables.get(KEYS).ok_or_else(|| {
+            WrongSetting(format!(
+                "{KEYS} is not set: it holds the keys that details are sealed with"
+            ))
+        })?;
+        let keys = KeyRing::parse(keys).map_err(|invalid| WrongSetting(format!("{KEYS}: {invalid}")))?;
         Ok(Self {
             authentication,
             workspaces,
-            reads: Reads::read(&lookup)?,
-            log: choose(&lookup, "PATCHBAY_LOG", "requests or failures", |value| match value {
+            reads: reads(variables)?,
+            log: choose(variables, LOG, "requests or failures", |value| match value {
                 None | Some("requests") => Some(Log::Requests),
                 Some("failures") => Some(Log::Failures),
                 Some(_) => None,
@@ -85,6 +104,20 @@ impl Settings {
             keys,
         })
     }
+}
+
+fn reads(variables: &Variables) -> Result<Reads, WrongSetting> {
+    let ages = LEAST_AGE..=MOST_AGE;
+    let expected = format!("whole seconds from {LEAST_AGE} to {MOST_AGE}");
+    let max_age = choose(variables, EDGE_MAX_AGE, &expected, |value| match value {
+        None => Some(DEFAULT_AGE),
+        Some(value) => value.parse().ok().filter(|age| ages.contains(age)),
+    })?;
+    choose(variables, READS, "edge or strong", |value| match value {
+        None | Some("edge") => Some(Reads::Edge { max_age }),
+        Some("strong") => Some(Reads::Strong),
+        Some(_) => None,
+    })
 }
 
 impl Reads {
@@ -95,60 +128,35 @@ impl Reads {
             Self::Strong => MOST_AGE,
         }
     }
-
-    /// The part of the settings that a tenant's object needs as well.
-    ///
-    /// # Errors
-    /// The first variable that means nothing.
-    pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, WrongSetting> {
-        let age = format!("whole seconds from {LEAST_AGE} to {MOST_AGE}");
-        let max_age = choose(&lookup, "PATCHBAY_EDGE_MAX_AGE", &age, |value| match value {
-            None => Some(DEFAULT_AGE),
-            Some(value) => value.parse().ok().filter(|age| (LEAST_AGE..=MOST_AGE).contains(age)),
-        })?;
-        choose(&lookup, "PATCHBAY_READS", "edge or strong", |value| match value {
-            None | Some("edge") => Some(Self::Edge { max_age }),
-            Some("strong") => Some(Self::Strong),
-            Some(_) => None,
-        })
-    }
 }
 
 /// What a variable's value means; `None` where it means nothing.
 fn choose<T>(
-    lookup: &impl Fn(&str) -> Option<String>,
-    name: &'static str,
+    variables: &Variables,
+    name: &str,
     expected: &str,
     meaning: impl FnOnce(Option<&str>) -> Option<T>,
 ) -> Result<T, WrongSetting> {
-    let value = lookup(name);
-    let wrong = || {
-        WrongSetting(format!(
-            "{name} must be {expected}, not {:?}",
-            value.as_deref().unwrap_or_default()
-        ))
-    };
-    meaning(value.as_deref()).ok_or_else(wrong)
+    let value = variables.get(name).map(String::as_str);
+    let given = value.unwrap_or_default();
+    meaning(value).ok_or_else(|| WrongSetting(format!("{name} must be {expected}, not {given:?}")))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const KEYS: (&str, &str) = ("PATCHBAY_KEYS", "k1:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
-    const OFF: (&str, &str) = ("PATCHBAY_AUTH", "off");
+    const RING: (&str, &str) = (KEYS, "k1:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
+    const OFF: (&str, &str) = (AUTH, "off");
 
     fn read(variables: &[(&str, &str)]) -> Result<Settings, String> {
-        let lookup = |name: &str| {
-            let found = variables.iter().find(|(known, _)| *known == name);
-            found.map(|(_, value)| (*value).to_owned())
-        };
-        Settings::read(lookup).map_err(|wrong| wrong.to_string())
+        let named = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Settings::read(&variables.iter().map(named).collect()).map_err(|wrong| wrong.to_string())
     }
 
     #[test]
     fn with_keys_alone_nobody_may_call_and_workspaces_are_managed() {
-        let settings = read(&[KEYS]).unwrap();
+        let settings = read(&[RING]).unwrap();
         assert!(matches!(settings.authentication, Authentication::NotConfigured));
         assert_eq!(settings.workspaces, Workspaces::Managed);
         assert_eq!(settings.reads, Reads::Edge { max_age: 300 });
@@ -159,59 +167,65 @@ mod tests {
     #[test]
     fn every_variable_is_taken_as_said() {
         let settings = read(&[
-            KEYS,
+            RING,
             OFF,
-            ("PATCHBAY_WORKSPACES", "managed"),
-            ("PATCHBAY_EDGE_MAX_AGE", "60"),
-            ("PATCHBAY_LOG", "failures"),
+            (WORKSPACES, "managed"),
+            (EDGE_MAX_AGE, "60"),
+            (LOG, "failures"),
         ])
         .unwrap();
         assert!(matches!(settings.authentication, Authentication::Off(_)));
         assert_eq!(settings.workspaces, Workspaces::Managed);
         assert_eq!(settings.reads, Reads::Edge { max_age: 60 });
         assert_eq!(settings.log, Log::Failures);
-        let settings = read(&[KEYS, OFF, ("PATCHBAY_READS", "strong")]).unwrap();
+        let settings = read(&[RING, OFF, (READS, "strong")]).unwrap();
         assert_eq!((settings.workspaces, settings.reads), (Workspaces::Open, Reads::Strong));
     }
 
     #[test]
     fn what_means_nothing_is_refused_by_name() {
         for (variables, complaint) in [
-            (&[][..], "PATCHBAY_KEYS entry 1: must be `key-id:secret`"),
             (
-                &[KEYS, ("PATCHBAY_AUTH", "on")],
+                &[][..],
+                "PATCHBAY_KEYS is not set: it holds the keys that details are sealed with",
+            ),
+            (&[(KEYS, "k1")], "PATCHBAY_KEYS: entry 1: must be `key-id:secret`"),
+            (
+                &[RING, ("PATCHBAY_READ", "strong")],
+                "PATCHBAY_READ is not a setting of Patchbay",
+            ),
+            (
+                &[RING, (AUTH, "on")],
                 "PATCHBAY_AUTH must be off or not set, not \"on\"",
             ),
             (
-                &[KEYS, ("PATCHBAY_WORKSPACES", "open")],
+                &[RING, (WORKSPACES, "open")],
                 "PATCHBAY_WORKSPACES may be open only with PATCHBAY_AUTH=off",
             ),
             (
-                &[KEYS, OFF, ("PATCHBAY_WORKSPACES", "")],
+                &[RING, OFF, (WORKSPACES, "")],
                 "PATCHBAY_WORKSPACES must be open or managed, not \"\"",
             ),
             (
-                &[KEYS, ("PATCHBAY_EDGE_MAX_AGE", "59")],
+                &[RING, (EDGE_MAX_AGE, "59")],
                 "PATCHBAY_EDGE_MAX_AGE must be whole seconds from 60 to 86400, not \"59\"",
             ),
             (
-                &[KEYS, ("PATCHBAY_EDGE_MAX_AGE", "5m")],
+                &[RING, (EDGE_MAX_AGE, "5m")],
                 "PATCHBAY_EDGE_MAX_AGE must be whole seconds from 60 to 86400, not \"5m\"",
             ),
             (
-                &[KEYS, ("PATCHBAY_READS", "eventual")],
+                &[RING, (READS, "eventual")],
                 "PATCHBAY_READS must be edge or strong, not \"eventual\"",
             ),
             (
-                &[KEYS, ("PATCHBAY_LOG", "loud")],
+                &[RING, (LOG, "loud")],
                 "PATCHBAY_LOG must be requests or failures, not \"loud\"",
             ),
         ] {
             assert_eq!(read(variables).map(|_| ()), Err(complaint.to_owned()));
         }
-        let refused = read(&[OFF, ("PATCHBAY_KEYS", "k1:secret-and-too-short")])
-            .map(|_| ())
-            .unwrap_err();
+        let refused = read(&[OFF, (KEYS, "k1:secret-and-too-short")]).map(|_| ()).unwrap_err();
         assert!(!refused.contains("secret-and"), "{refused}");
     }
 }

@@ -12,7 +12,7 @@ use worker::Env;
 
 use super::bindings::Bindings;
 use crate::owners::Owners;
-use crate::settings::{Log, Reads, Settings};
+use crate::settings::{Log, Reads, Settings, Variables};
 
 /// The Worker's bound for an answer (contract, "Errors").
 const ANSWER_BYTES: usize = 8 * 1024 * 1024;
@@ -47,7 +47,7 @@ impl Isolate {
     }
 
     fn new(env: &Env) -> Result<Self, String> {
-        let settings = Settings::read(|name| variable(env, name)).map_err(|error| error.to_string())?;
+        let settings = Settings::read(&variables(env)).map_err(|error| error.to_string())?;
         Ok(Self {
             config: Config {
                 authentication: settings.authentication,
@@ -63,7 +63,15 @@ impl Isolate {
     }
 }
 
-/// A variable's or secret's text.
-fn variable(env: &Env, name: &str) -> Option<String> {
-    Reflect::get(env, &JsValue::from_str(name)).ok()?.as_string()
+/// The variables and secrets of `env`.
+fn variables(env: &Env) -> Variables {
+    let names = Reflect::own_keys(env).unwrap_or_default();
+    let names = names.iter().filter_map(|name| name.as_string());
+    names
+        .filter(|name| name.starts_with("PATCHBAY_"))
+        .filter_map(|name| {
+            let value = Reflect::get(env, &JsValue::from_str(&name)).ok()?.as_string()?;
+            Some((name, value))
+        })
+        .collect()
 }
