@@ -35,6 +35,9 @@ pub struct Calls {
     pub kv_reads: Cell<u32>,
     /// Requests to Durable Objects.
     pub object_requests: Cell<u32>,
+    /// Whether the tenant's object is to panic.
+    #[cfg(feature = "test-trigger")]
+    pub panic: Cell<bool>,
 }
 
 impl Bindings {
@@ -129,7 +132,14 @@ impl Objects {
         init.with_method(Method::Post)
             .with_body(Some(Uint8Array::from(message).into()));
         // Only the body says anything, but a request must have some address.
-        let request = Request::new_with_init("http://object/", &init)?;
+        let address = "http://object/";
+        #[cfg(feature = "test-trigger")]
+        let address = if self.calls.panic.get() {
+            super::trigger::ADDRESS
+        } else {
+            address
+        };
+        let request = Request::new_with_init(address, &init)?;
         object.fetch_with_request(request).await?.bytes().await
     }
 }

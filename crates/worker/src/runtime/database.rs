@@ -31,6 +31,8 @@ impl Database for ObjectDatabase {
         let mut outcome = None;
         let kept = self.storage.transaction_sync(&mut || {
             outcome = work.take().map(|work| work(self));
+            #[cfg(feature = "test-trigger")]
+            super::trigger::in_transaction();
             match outcome {
                 Some(Ok(_)) => Ok(()),
                 // What is thrown here comes out below, after the roll-back.

@@ -10,3 +10,5 @@ mod log;
 mod objects;
 mod serve;
 mod storage;
+#[cfg(feature = "test-trigger")]
+mod trigger;

@@ -40,7 +40,10 @@ impl DurableObject for Tenant {
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
         let object = self.0.as_ref().map_err(String::as_str)?;
-        Response::from_bytes(object.answer(&request.bytes().await?).await)
+        let message = request.bytes().await?;
+        #[cfg(feature = "test-trigger")]
+        super::trigger::arm(&request.inner().url());
+        Response::from_bytes(object.answer(&message).await)
     }
 
     async fn alarm(&self) -> Result<Response> {

@@ -69,6 +69,8 @@ async fn serve(isolate: &Isolate, calls: &Rc<Calls>, head: &Parts, request: web_
     };
     let body = if admitted.has_body() { body } else { Ok(Bytes::new()) };
     let answered = async {
+        #[cfg(feature = "test-trigger")]
+        calls.panic.set(super::trigger::of_request(&head.headers));
         match body {
             Ok(body) => patchbay.answer(admitted.clone(), body).await,
             Err(refusal) => admitted.refuse(refusal),
