@@ -8,6 +8,8 @@
 pub mod directory;
 pub mod edge;
 mod entry;
+#[cfg(any(test, target_arch = "wasm32"))]
+mod memory;
 mod outbox;
 pub mod owners;
 pub mod protocol;

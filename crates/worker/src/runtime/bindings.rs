@@ -1,6 +1,6 @@
 //! KV and the Durable Objects, as the Worker's configuration binds them.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
@@ -10,9 +10,11 @@ use futures_util::future::{Either, select};
 use js_sys::Uint8Array;
 use patchbay_core::store::StoreError;
 use wasm_bindgen::JsValue;
-use worker::{Delay, Env, KvStore, Method, ObjectNamespace, Request, RequestInit};
+use worker::wasm_bindgen_futures::JsFuture;
+use worker::{Delay, Env, KvStore, Method, ObjectNamespace, Request, RequestInit, web_sys};
 
 use super::error::{message, unreached};
+use crate::memory::{Memory, Share};
 use crate::surroundings::{Authority, Kv, KvError, Whom};
 
 /// How long a call to KV may take. An object answers within it, so that waiting longer would serve nobody.
@@ -28,13 +30,17 @@ pub struct Bindings {
     directory: ObjectNamespace,
 }
 
-/// How often each was called for one request.
-#[derive(Debug, Default)]
-pub struct Calls {
+/// What one request uses.
+#[derive(Default)]
+pub struct Usage {
     /// Reads of KV.
     pub kv_reads: Cell<u32>,
     /// Requests to Durable Objects.
     pub object_requests: Cell<u32>,
+    /// The isolate's memory, of which it holds a part until it ends.
+    memory: Memory,
+    /// What it holds of that.
+    held: RefCell<Vec<Share>>,
     /// Whether the tenant's object is to panic.
     #[cfg(feature = "test-trigger")]
     pub panic: Cell<bool>,
@@ -53,19 +59,19 @@ impl Bindings {
         })
     }
 
-    /// The KV namespace, counted in `calls`.
-    pub fn kv(&self, calls: &Rc<Calls>) -> KvNamespace {
+    /// The KV namespace, counted in `usage`.
+    pub fn kv(&self, usage: &Rc<Usage>) -> KvNamespace {
         KvNamespace {
             kv: self.kv.clone(),
-            calls: Rc::clone(calls),
+            usage: Rc::clone(usage),
         }
     }
 
-    /// The way to the objects, counted in `calls`.
-    pub fn objects(&self, calls: &Rc<Calls>) -> Objects {
+    /// The way to the objects, counted in `usage`.
+    pub fn objects(&self, usage: &Rc<Usage>) -> Objects {
         Objects {
             bindings: self.clone(),
-            calls: Rc::clone(calls),
+            usage: Rc::clone(usage),
         }
     }
 }
@@ -73,12 +79,12 @@ impl Bindings {
 /// The KV namespace.
 pub struct KvNamespace {
     kv: KvStore,
-    calls: Rc<Calls>,
+    usage: Rc<Usage>,
 }
 
 impl Kv for KvNamespace {
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KvError> {
-        count(&self.calls.kv_reads);
+        count(&self.usage.kv_reads);
         in_time(self.kv.get(key).bytes()).await
     }
 
@@ -110,20 +116,25 @@ fn kv_error(error: worker::KvError) -> KvError {
 /// The Durable Objects.
 pub struct Objects {
     bindings: Bindings,
-    calls: Rc<Calls>,
+    usage: Rc<Usage>,
 }
 
 impl Authority for Objects {
     async fn ask(&self, whom: Whom<'_>, message: Vec<u8>) -> Result<Vec<u8>, StoreError> {
-        count(&self.calls.object_requests);
-        self.send(whom, &message)
-            .await
-            .map_err(|error| unreached(&JsValue::from(error)))
+        count(&self.usage.object_requests);
+        let told = self.send(whom, &message).await;
+        let told = told.map_err(|error| unreached(&JsValue::from(error)))?;
+        // What changes something is told in a few bytes, so this refuses only what can be asked for again.
+        if self.usage.hold(told.length() as usize) {
+            Ok(told.to_vec())
+        } else {
+            Err(StoreError::Busy("the isolate holds as much as it may".into()))
+        }
     }
 }
 
 impl Objects {
-    async fn send(&self, whom: Whom<'_>, message: &[u8]) -> worker::Result<Vec<u8>> {
+    async fn send(&self, whom: Whom<'_>, message: &[u8]) -> worker::Result<Uint8Array> {
         let object = match whom {
             Whom::Tenant(tenant) => self.bindings.tenants.get_by_name(tenant.as_str())?,
             Whom::Directory => self.bindings.directory.get_by_name(DIRECTORY)?,
@@ -134,13 +145,32 @@ impl Objects {
         // Only the body says anything, but a request must have some address.
         let address = "http://object/";
         #[cfg(feature = "test-trigger")]
-        let address = if self.calls.panic.get() {
+        let address = if self.usage.panic.get() {
             super::trigger::ADDRESS
         } else {
             address
         };
         let request = Request::new_with_init(address, &init)?;
-        object.fetch_with_request(request).await?.bytes().await
+        let response = web_sys::Response::from(object.fetch_with_request(request).await?);
+        Ok(Uint8Array::new(&JsFuture::from(response.array_buffer()?).await?))
+    }
+}
+
+impl Usage {
+    /// The use of one request, in an isolate with this memory.
+    pub fn of(memory: &Memory) -> Rc<Self> {
+        Rc::new(Self {
+            memory: memory.clone(),
+            ..Self::default()
+        })
+    }
+
+    /// Holds so many bytes more, if they may be held now.
+    pub fn hold(&self, bytes: usize) -> bool {
+        let share = self.memory.hold(bytes);
+        let held = share.is_some();
+        self.held.borrow_mut().extend(share);
+        held
     }
 }
 

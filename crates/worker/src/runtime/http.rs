@@ -37,15 +37,33 @@ fn path(url: &str) -> &str {
     from.and_then(|from| url.get(behind_scheme + from..)).unwrap_or("/")
 }
 
+/// How long a request's body can be, as far as it is read.
+pub fn body_bytes(request: &web_sys::Request, head: &Parts) -> usize {
+    if request.body().is_none() {
+        return 0;
+    }
+    match declared(head) {
+        // It is left unread.
+        Some(length) if length > BODY_BYTES => 0,
+        Some(length) => length,
+        None => BODY_BYTES,
+    }
+}
+
+/// The length that a body is declared to have.
+fn declared(head: &Parts) -> Option<usize> {
+    let length = head.headers.get(CONTENT_LENGTH)?.to_str().ok();
+    Some(length.and_then(|length| length.parse().ok()).unwrap_or(usize::MAX))
+}
+
 /// A request's body, of which no more than [`BODY_BYTES`] are taken, and nothing where its head declares more.
 pub async fn body(request: web_sys::Request, head: &Parts) -> Result<Bytes, Refusal> {
     if request.body().is_none() {
         return Ok(Bytes::new());
     }
     // The runtime holds a body to the length that its head declares.
-    if let Some(length) = head.headers.get(CONTENT_LENGTH) {
-        let length = length.to_str().ok().and_then(|length| length.parse::<usize>().ok());
-        if length.is_none_or(|length| length > BODY_BYTES) {
+    if let Some(length) = declared(head) {
+        if length > BODY_BYTES {
             return Err(Refusal::TooLong);
         }
         let whole = request

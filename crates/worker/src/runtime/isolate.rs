@@ -11,6 +11,7 @@ use wasm_bindgen::JsValue;
 use worker::Env;
 
 use super::bindings::Bindings;
+use crate::memory::Memory;
 use crate::owners::Owners;
 use crate::settings::{Log, Reads, Settings, Variables};
 
@@ -23,6 +24,8 @@ pub struct Isolate {
     pub config: Config,
     /// The keys.
     pub ring: Arc<KeyRing>,
+    /// What its requests hold of its memory.
+    pub memory: Memory,
     /// Who was seen to own what.
     pub owners: Rc<Owners>,
     /// Where reads come from.
@@ -55,6 +58,7 @@ impl Isolate {
                 answer_bytes: ANSWER_BYTES,
             },
             ring: Arc::new(settings.keys),
+            memory: Memory::default(),
             owners: Rc::default(),
             reads: settings.reads,
             log: settings.log,

@@ -4,7 +4,7 @@ use patchbay_core::api::{Answer, LogLine};
 use serde::Serialize;
 use worker::{console_error, console_log, console_warn};
 
-use super::bindings::Calls;
+use super::bindings::Usage;
 use crate::settings::Log;
 use crate::tenant::Followed;
 
@@ -36,8 +36,8 @@ pub struct Request<'a> {
     pub ray: Option<&'a str>,
     /// How long it took. The runtime's clock moves only where something comes in.
     pub micros: i64,
-    /// What was called for it.
-    pub calls: &'a Calls,
+    /// What it used.
+    pub usage: &'a Usage,
 }
 
 /// Logs a request that was answered, if `log` wants it.
@@ -63,8 +63,8 @@ pub fn write(log: Log, request: &Request<'_>, answer: &Answer) {
         request_id,
         tenant: tenant.as_ref().map(|tenant| tenant.as_str()),
         problem: problem.as_deref(),
-        kv_reads: request.calls.kv_reads.get(),
-        object_requests: request.calls.object_requests.get(),
+        kv_reads: request.usage.kv_reads.get(),
+        object_requests: request.usage.object_requests.get(),
         ray: request.ray,
     };
     // Texts and numbers can always be written.

@@ -8,7 +8,7 @@ use patchbay_core::store::StoreError;
 use worker::wasm_bindgen_futures::JsFuture;
 use worker::{DurableObject, Env, Request, Response, Result, State, durable_object};
 
-use super::bindings::{Calls, KvNamespace, Objects};
+use super::bindings::{KvNamespace, Objects, Usage};
 use super::database::ObjectDatabase;
 use super::error::message;
 use super::host::WorkerHost;
@@ -27,11 +27,11 @@ impl DurableObject for Tenant {
     fn new(state: State, env: Env) -> Self {
         let storage = storage(&state);
         Self(Isolate::of(&env).map(|isolate| {
-            let calls = Rc::<Calls>::default();
+            let usage = Rc::<Usage>::default();
             TenantObject::new(
                 ObjectDatabase::new(storage.clone()),
-                isolate.bindings.kv(&calls),
-                isolate.bindings.objects(&calls),
+                isolate.bindings.kv(&usage),
+                isolate.bindings.objects(&usage),
                 ObjectHost(storage),
                 isolate.reads,
             )

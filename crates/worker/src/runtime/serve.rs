@@ -12,7 +12,7 @@ use patchbay_core::api::{self, Answer, Host as _, Patchbay, Refusal};
 use wasm_bindgen::JsValue;
 use worker::{Context, Env, event, web_sys};
 
-use super::bindings::Calls;
+use super::bindings::Usage;
 use super::host::WorkerHost;
 use super::isolate::Isolate;
 use super::{http, log};
@@ -35,26 +35,29 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker:
 async fn respond(request: web_sys::Request, env: &Env) -> Result<web_sys::Response, JsValue> {
     let started = WorkerHost.now();
     let head = http::head(&request);
-    let calls = Rc::<Calls>::default();
-    let (log, answer) = match Isolate::of(env) {
-        Ok(isolate) => (isolate.log, serve(&isolate, &calls, &head, request).await),
+    let isolate = Isolate::of(env);
+    let usage = isolate
+        .as_ref()
+        .map_or_else(|_| Rc::default(), |isolate| Usage::of(&isolate.memory));
+    let (log, answer) = match isolate {
+        Ok(isolate) => (isolate.log, serve(&isolate, &usage, &head, request).await),
         Err(why) => (Log::Failures, api::misconfigured(&head, &WorkerHost, why)),
     };
     let request = log::Request {
         method: head.method.as_str(),
         ray: head.headers.get("cf-ray").and_then(|ray| ray.to_str().ok()),
         micros: WorkerHost.now().as_micros() - started.as_micros(),
-        calls: &calls,
+        usage: &usage,
     };
     log::write(log, &request, &answer);
     http::response(&answer.response)
 }
 
-async fn serve(isolate: &Isolate, calls: &Rc<Calls>, head: &Parts, request: web_sys::Request) -> Answer {
+async fn serve(isolate: &Isolate, usage: &Rc<Usage>, head: &Parts, request: web_sys::Request) -> Answer {
     let bindings = &isolate.bindings;
     let store = EdgeStore::new(
-        bindings.kv(calls),
-        bindings.objects(calls),
+        bindings.kv(usage),
+        bindings.objects(usage),
         WorkerHost,
         isolate.reads,
         Rc::clone(&isolate.owners),
@@ -62,7 +65,11 @@ async fn serve(isolate: &Isolate, calls: &Rc<Calls>, head: &Parts, request: web_
     let patchbay = Patchbay::new(store, Arc::clone(&isolate.ring), WorkerHost, isolate.config.clone());
     let admitted = patchbay.admit(head).await;
     // The body is read even where the head is refused: the runtime closes a connection that it was left in.
-    let body = http::body(request, head).await;
+    let body = if usage.hold(http::body_bytes(&request, head)) {
+        http::body(request, head).await
+    } else {
+        Err(Refusal::Busy)
+    };
     let admitted = match admitted {
         Ok(admitted) => admitted,
         Err(answer) => return answer,
@@ -70,7 +77,7 @@ async fn serve(isolate: &Isolate, calls: &Rc<Calls>, head: &Parts, request: web_
     let body = if admitted.has_body() { body } else { Ok(Bytes::new()) };
     let answered = async {
         #[cfg(feature = "test-trigger")]
-        calls.panic.set(super::trigger::of_request(&head.headers));
+        usage.panic.set(super::trigger::of_request(&head.headers));
         match body {
             Ok(body) => patchbay.answer(admitted.clone(), body).await,
             Err(refusal) => admitted.refuse(refusal),
