@@ -5,7 +5,7 @@ import test from 'node:test';
 
 import { folder, ok, start } from './home.mjs';
 
-const keys = 'k1:a-secret-that-is-long-enough-to-be-one';
+const keys = 'k1:a-secret-that-is-as-long-as-a-key-must-be-at-least';
 
 test('as it is deployed, every call is 503 until callers can be known', async (t) => {
   const home = await start(t, await folder(t), {
