@@ -115,9 +115,10 @@ pub fn tests(cache: &Cache) -> anyhow::Result<Command> {
             "--test-reporter=spec",
             "tests/worker/",
         ])
+        .env("WORKER", &deployed(cache)?.main)
+        .env("WORKER_THAT_PANICS", &panics.main)
         .env("WORKER_CONFIG", &panics.config)
-        .env("WORKER", deployed(cache)?.main.canonicalize()?)
-        .env("WORKER_THAT_PANICS", panics.main.canonicalize()?);
+        .env("WORKER_SECRETS", EXAMPLE);
     Ok(tests)
 }
 

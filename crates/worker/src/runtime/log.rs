@@ -30,8 +30,6 @@ struct Line<'a> {
 
 /// What the log gets of a request beside its answer.
 pub struct Request<'a> {
-    /// Its method.
-    pub method: &'a str,
     /// The header `cf-ray`.
     pub ray: Option<&'a str>,
     /// How long it took. The runtime's clock moves only where something comes in.
@@ -44,6 +42,7 @@ pub struct Request<'a> {
 pub fn write(log: Log, request: &Request<'_>, answer: &Answer) {
     let Answer { response, log: line } = answer;
     let LogLine {
+        method,
         operation,
         request_id,
         tenant,
@@ -56,7 +55,7 @@ pub fn write(log: Log, request: &Request<'_>, answer: &Answer) {
     }
     let line = Line {
         level: if failed { "ERROR" } else { "INFO" },
-        method: request.method,
+        method,
         operation,
         status,
         micros: request.micros,

@@ -44,7 +44,6 @@ async fn respond(request: web_sys::Request, env: &Env) -> Result<web_sys::Respon
         Err(why) => (Log::Failures, api::misconfigured(&head, &WorkerHost, why)),
     };
     let request = log::Request {
-        method: head.method.as_str(),
         ray: head.headers.get("cf-ray").and_then(|ray| ray.to_str().ok()),
         micros: WorkerHost.now().as_micros() - started.as_micros(),
         usage: &usage,
