@@ -6,6 +6,8 @@ import test from 'node:test';
 import { bundles, folder, ok, start } from './home.mjs';
 
 const CLIENTS = 64;
+/** Far longer than any answer takes, in milliseconds. */
+const PATIENCE = 30_000;
 
 for (const where of ['worker', 'object']) {
   test(`a panic in the ${where} with ${CLIENTS} requests in flight leaves every write whole or absent`, async (t) => {
@@ -17,12 +19,13 @@ for (const where of ['worker', 'object']) {
       const headers = number === CLIENTS / 2 ? { 'x-patchbay-panic': where } : {};
       const body = { name: `connection-${number}`, type: 'KAFKA', details };
       try {
-        return (await home.ask('connections/create', body, { headers })).status;
-      } catch {
-        return undefined;
+        return (await home.ask('connections/create', body, { headers, signal: AbortSignal.timeout(PATIENCE) })).status;
+      } catch (error) {
+        return error.name;
       }
     }));
     assert.notEqual(statuses[CLIENTS / 2], 200, 'nothing panicked');
+    assert.ok(!statuses.includes('TimeoutError'), 'some requests are never answered');
     t.diagnostic(`${statuses.filter((status) => status === 200).length} of the other ${CLIENTS - 1} succeeded`);
 
     ok(await home.ask('connections/create', { name: 'next', type: 'KAFKA' }));
