@@ -4,11 +4,13 @@
 //! [`Target`] to them: the core in this process over any store ([`InProcess`]), or a home behind an [`Address`]; where
 //! its reads may be late, as a [`Patient`]. [`MemoryStore`] is the reference model, and [`model`] holds stores and targets
 //! against it. [`races`] sets many clients on a target at once and checks what they were told. [`faults`] breaks a target
-//! on purpose, to show that the cases notice. [`StaleKv`] is what a home that reads from KV is tested over, [`DynamoDbLocal`] what a store on DynamoDB is; [`lambda`] has
+//! on purpose, to show that the cases notice. [`StaleKv`] is what a home that reads from KV is tested over,
+//! [`DynamoDbLocal`] what a store on DynamoDB is, and [`dynamodb_proxy`] what may go wrong between the two; [`lambda`] has
 //! what AWS puts around a function, and [`sample`] makes what tests of stores hand them.
 
 mod cases;
 mod dynamodb_local;
+pub mod dynamodb_proxy;
 pub mod faults;
 pub mod lambda;
 mod loopback;

@@ -19,7 +19,7 @@ use patchbay_core::store::{
 #[derive(Debug, Clone, Default)]
 pub struct MemoryStore(Arc<Mutex<HashMap<Tenant, TenantState>>>);
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct TenantState {
     connections: BTreeMap<Name, Kept>,
     workspaces: BTreeMap<WorkspaceId, Room>,
@@ -27,13 +27,13 @@ struct TenantState {
     counter: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Kept {
     record: Record,
     attachments: BTreeMap<WorkspaceId, AttachmentId>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Room {
     workspace: Workspace,
     members: HashMap<Person, Role>,
@@ -247,6 +247,11 @@ impl MemoryStore {
 
     fn with<T>(&self, caller: &Caller, act: impl FnOnce(&mut TenantState) -> T) -> Result<T, StoreError> {
         Ok(act(self.tenants().entry(caller.tenant.clone()).or_default()))
+    }
+
+    /// A store of its own with the same in it.
+    pub fn fork(&self) -> Self {
+        Self(Arc::new(Mutex::new(self.tenants().clone())))
     }
 
     /// Makes somebody a member, or gives a member another role. Says whether the workspace exists.

@@ -4,7 +4,9 @@ mod cast;
 mod sequences;
 mod store;
 mod surface;
+mod unsure;
 
 pub use sequences::{Came, Sequences};
 pub use store::{SeedMembers, Step, same_outcomes, steps};
 pub use surface::{Request, requests, same_answers};
+pub use unsure::{Contents, contents, same_outcomes_or_none};

@@ -122,7 +122,7 @@ pub fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
 
 /// What a store said.
 #[derive(Debug, PartialEq)]
-enum Said {
+pub(super) enum Said {
     Create(CreateOutcome),
     Get(Option<Seen>),
     List(ListOutcome),
@@ -134,8 +134,8 @@ enum Said {
     PutMember(bool),
 }
 
-/// Does the steps on `store`, whose members `seed` puts in, and on the reference model, in tenants of this case's own. No two cases on one store may
-/// have the same number. Gives the kind of each outcome, such as `Attach Forbidden`.
+/// Does the steps on `store`, whose members `seed` puts in, and on the reference model, in tenants of this case's own. No
+/// two cases on one store may have the same number. Gives the kind of each outcome, such as `Attach Forbidden`.
 ///
 /// # Errors
 /// The first step on which they differ, and what each said.
@@ -163,14 +163,8 @@ pub async fn same_outcomes(
         match (&expected, &said) {
             (Ok(expected), Ok(said)) if expected == said => {
                 kinds.push(said.kind());
-                match (said, &step.act) {
-                    (Said::Create(CreateOutcome::Created), _) => made.connections.push(place),
-                    (Said::Attach(AttachOutcome::Attached(_)), Act::Attach { connection, workspace }) => {
-                        let pair = (moment.connection(*connection), *workspace);
-                        made.attached.push(pair);
-                    }
-                    _ => {}
-                }
+                let attached = moment.attached(step);
+                made.add(place, said, attached);
             }
             _ => {
                 return Err(format!(
@@ -183,7 +177,7 @@ pub async fn same_outcomes(
 }
 
 impl Said {
-    fn kind(&self) -> String {
+    pub(super) fn kind(&self) -> String {
         let shown = format!("{self:?}");
         let words: Vec<&str> = shown.split(|c: char| !c.is_alphanumeric()).take(2).collect();
         words.join(" ")
@@ -192,18 +186,34 @@ impl Said {
 
 /// What earlier steps made.
 #[derive(Default)]
-struct Made {
+pub(super) struct Made {
     /// By the place of the step.
     connections: Vec<u64>,
     attached: Vec<(ConnectionId, u64)>,
 }
 
+impl Made {
+    /// What the step in this place made, if it attaches, of this pair.
+    pub(super) fn add(&mut self, place: u64, said: &Said, pair: Option<(ConnectionId, u64)>) {
+        match said {
+            Said::Create(CreateOutcome::Created) => self.connections.push(place),
+            Said::Attach(AttachOutcome::Attached(_)) => self.attached.extend(pair),
+            _ => {}
+        }
+    }
+}
+
 /// What a step stands for depends on when it comes.
-struct Moment<'m> {
-    workspaces: Workspaces,
-    case: u64,
-    place: u64,
-    made: &'m Made,
+pub(super) struct Moment<'m> {
+    pub(super) workspaces: Workspaces,
+    pub(super) case: u64,
+    pub(super) place: u64,
+    pub(super) made: &'m Made,
+}
+
+/// What tells the tenants of a case from those of others.
+pub(super) fn cast_of(case: u64) -> String {
+    format!("case-{case}")
 }
 
 fn name(place: usize) -> Result<Name, Invalid> {
@@ -239,13 +249,21 @@ impl Moment<'_> {
         })
     }
 
-    async fn perform(
+    /// The pair that a step attaches.
+    pub(super) fn attached(&self, step: &Step) -> Option<(ConnectionId, u64)> {
+        match step.act {
+            Act::Attach { connection, workspace } => Some((self.connection(connection), workspace)),
+            _ => None,
+        }
+    }
+
+    pub(super) async fn perform(
         &self,
         store: &impl Store,
         seed: &impl SeedMembers,
         step: &Step,
     ) -> Result<Result<Said, StoreError>, Invalid> {
-        let case = format!("case-{}", self.case);
+        let case = cast_of(self.case);
         let caller = caller(&case, step.who)?;
         let workspaces = self.workspaces;
         Ok(match step.act {

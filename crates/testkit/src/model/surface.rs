@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::cast::{NAMES, caller, callers};
+use super::store::cast_of;
 use crate::target::Target;
 
 /// A well-formed id that nothing has.
@@ -191,7 +192,7 @@ pub async fn same_answers(
     let mut statuses = Vec::new();
     let (mut by_target, mut by_model) = (Shown::default(), Shown::default());
     for (place, request) in (0..).zip(requests) {
-        let caller = case.map(|case| caller(&format!("case-{case}"), request.who));
+        let caller = case.map(|case| caller(&cast_of(case), request.who));
         let caller = caller.transpose().map_err(|invalid: Invalid| invalid.to_string())?;
         let answer = async |target: &dyn Target, shown: &mut Shown| {
             let sent = http::Request::post(format!("/v1/api/{}", request.path))
