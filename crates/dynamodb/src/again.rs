@@ -1,36 +1,95 @@
-//! Trying again: bounded, with pauses that grow and are drawn at random, so that those who met do not meet again.
+//! Trying again: bounded in number and time, with pauses that grow and are drawn at random, so that those who met do not
+//! meet again.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use patchbay_core::store::StoreError;
+use tokio::time::Instant;
 
-/// How often something is tried.
-pub(crate) const ATTEMPTS: u32 = 10;
+use crate::table::Table;
+
+/// How often one thing is tried.
+const ATTEMPTS: u32 = 10;
 /// The longest first pause.
 const FIRST: Duration = Duration::from_millis(10);
 /// The longest of all.
 const LONGEST: Duration = Duration::from_millis(320);
+/// From the beginning of the first attempt that fails in a call of the store, for so long another one may begin. Far
+/// below what a caller behind API Gateway waits (29 s), with the last attempt's own time-out on top; and enough for a
+/// partition of DynamoDB to come back, which takes a second or two.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// How long one call of the store goes on trying.
+#[derive(Debug, Default)]
+pub(crate) struct Patience(OnceLock<Instant>);
+
+impl Patience {
+    /// After the attempt of this number, counted from 0, that began at `begun` and failed: waits, unless there is to be
+    /// no other one.
+    pub(crate) async fn again(&self, attempt: u32, begun: Instant) -> bool {
+        let end = *self.0.get_or_init(|| begun + PATIENCE);
+        let longest = FIRST.saturating_mul(1 << attempt.min(16)).min(LONGEST);
+        let next = Instant::now() + longest.mul_f64(fastrand::f64());
+        if attempt + 1 >= ATTEMPTS || next > end {
+            return false;
+        }
+        tokio::time::sleep_until(next).await;
+        true
+    }
+}
 
 /// Runs `attempt`, which gives nothing where what it had read changed before it wrote, until it gives something.
 ///
 /// # Errors
 /// Those of `attempt`; [`StoreError::Busy`] where others are always faster.
-pub(crate) async fn until_decided<T, F>(mut attempt: impl FnMut() -> F) -> Result<T, StoreError>
+pub(crate) async fn until_decided<T, F>(table: &Table, mut attempt: impl FnMut() -> F) -> Result<T, StoreError>
 where
     // Named, and the closures are not asynchronous themselves: else the compiler cannot tell that this is `Send`.
     F: Future<Output = Result<Option<T>, StoreError>>,
 {
-    for round in 0..ATTEMPTS {
+    let mut round = 0;
+    loop {
+        let begun = Instant::now();
         if let Some(outcome) = attempt().await? {
             return Ok(outcome);
         }
-        pause(round).await;
+        if !table.patience.again(round, begun).await {
+            return Err(StoreError::Busy("others keep changing the same records".into()));
+        }
+        round += 1;
     }
-    Err(StoreError::Busy("others keep changing the same records".into()))
 }
 
-/// Waits before the attempt after this one, counted from 0.
-pub(crate) async fn pause(round: u32) {
-    let longest = FIRST.saturating_mul(1 << round.min(16)).min(LONGEST);
-    tokio::time::sleep(longest.mul_f64(fastrand::f64())).await;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn no_attempt_begins_after_the_patience_however_long_attempts_take() {
+        for takes in [0, 1, 300, 1_000, 10_000].map(Duration::from_millis) {
+            let (patience, start) = (Patience::default(), Instant::now());
+            let mut attempts = 0;
+            loop {
+                let begun = Instant::now();
+                assert!(begun <= start + PATIENCE, "{takes:?}");
+                tokio::time::sleep(takes).await;
+                attempts += 1;
+                if !patience.again(attempts - 1, begun).await {
+                    break;
+                }
+            }
+            assert!((1..=ATTEMPTS).contains(&attempts), "{takes:?}: {attempts}");
+            assert!(start.elapsed() <= PATIENCE + takes + LONGEST, "{takes:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn quick_failures_are_tried_again_ten_times_in_all() {
+        let (patience, begun) = (Patience::default(), Instant::now());
+        for attempt in 0..ATTEMPTS - 1 {
+            assert!(patience.again(attempt, begun).await, "{attempt}");
+        }
+        assert!(!patience.again(ATTEMPTS - 1, begun).await);
+    }
 }

@@ -14,7 +14,7 @@ const CONNECT: Duration = Duration::from_secs(1);
 const ATTEMPT: Duration = Duration::from_secs(2);
 /// Time for all attempts of a request.
 const REQUEST: Duration = Duration::from_secs(5);
-/// Attempts of a request that DynamoDB did not answer, or said to repeat.
+/// Attempts of a request that was not answered, or is to be repeated. The store tries again itself and sets this aside.
 const ATTEMPTS: u32 = 3;
 /// The longest pause before the second attempt. It doubles with each, and the pause taken is drawn at random.
 const PAUSE: Duration = Duration::from_millis(50);

@@ -8,51 +8,68 @@ use patchbay_core::store::{
 };
 
 use crate::again::until_decided;
-use crate::facts::{self, Facts, WITHOUT_SEALED};
-use crate::item::item;
+use crate::facts::{self, BYTES, Facts, WITHOUT_SEALED};
+use crate::item::{Item, item, number};
 use crate::key::{Key, Keys};
+use crate::reads::Reads;
 use crate::roles::Roles;
-use crate::table::{Actions, Items, Table, When, Written};
+use crate::table::{Items, Table};
+use crate::transaction::{Actions, When, Written};
 use crate::workspaces;
 
-/// An entry of a list: its key says it all.
-fn entry(partition: String, name: &Name) -> Key {
+/// The key of an entry of a list.
+fn listed(partition: String, name: &Name) -> Key {
     let sort = name.as_str().to_owned();
     Key { partition, sort }
 }
 
-/// In one transaction. Where the name is taken by the very connection that is to be created, an answer was lost and the
-/// create is done.
+/// An entry of a list: its key says which connection, and the rest what reading its record takes.
+fn entry(partition: String, name: &Name, bytes: usize) -> Item {
+    item(&listed(partition, name), [(BYTES, number(bytes))])
+}
+
+/// In one transaction.
 pub(crate) async fn create(table: &Table, caller: &Caller, record: Record) -> Result<CreateOutcome, StoreError> {
+    /// The place of the action that takes the name.
+    const NAME: usize = 1;
     let keys = Keys(&caller.tenant);
-    let (id, name, owner) = (record.id, record.name.clone(), record.owner.clone());
+    let (name, owner, bytes) = (record.name.clone(), record.owner.clone(), record.sealed.bytes.len());
     let (whole, facts) = facts::items(keys, record);
-    until_decided(|| async {
-        let mut actions = Actions::default();
-        actions.put(table, whole.clone(), When::Absent);
-        actions.put(table, facts.clone(), When::Absent);
+    until_decided(table, || async {
+        let mut actions = Actions::new(table);
+        actions.put(facts.clone(), When::Absent);
+        actions.put(whole.clone(), When::Absent);
         for partition in [keys.all(), keys.owned_by(&owner)] {
-            actions.put(table, item(&entry(partition, &name), []), When::Always);
+            actions.put(entry(partition, &name, bytes), When::Always);
         }
-        Ok(match table.write(actions).await? {
-            Written::All => Some(CreateOutcome::Created),
-            Written::Nothing(Some(taken)) if facts::id_of(&taken)? == id => Some(CreateOutcome::Created),
-            Written::Nothing(Some(_)) => Some(CreateOutcome::NameTaken),
-            Written::Nothing(None) => None,
-        })
+        match actions.write().await? {
+            Written::All => Ok(Some(CreateOutcome::Created)),
+            // Names are given up and taken again, and then an attempt that is at large would take this one.
+            Written::Nothing(lost) if lost.at_large => Err(StoreError::Unavailable(
+                "whether a connection is created is not known: its name is another's, and an attempt was not answered"
+                    .into(),
+            )),
+            Written::Nothing(lost) if lost.failed.contains(&NAME) => Ok(Some(CreateOutcome::NameTaken)),
+            Written::Nothing(_) => Ok(None),
+        }
     })
     .await
 }
 
-/// In one read by name, and two by id.
-pub(crate) async fn get(table: &Table, caller: &Caller, lookup: Lookup) -> Result<Option<Seen>, StoreError> {
+/// In one read by name, and two by id, of which the first tells whether there is something to be seen.
+pub(crate) async fn get(
+    table: &Table,
+    reads: Reads,
+    caller: &Caller,
+    lookup: Lookup,
+) -> Result<Option<Seen>, StoreError> {
     let keys = Keys(&caller.tenant);
     let mut first = Roles::keys(caller);
     first.push(match &lookup {
         Lookup::Name(name) => keys.record(name),
         Lookup::Id(id) => keys.facts(*id),
     });
-    let mut items = table.read(first, None).await?;
+    let mut items = table.read(first, None, reads).await?;
     let roles = Roles::take(&mut items, caller)?;
     let found = match lookup {
         Lookup::Name(name) => items.take(&keys.record(&name)),
@@ -60,8 +77,11 @@ pub(crate) async fn get(table: &Table, caller: &Caller, lookup: Lookup) -> Resul
             let Some(facts) = read_facts(&mut items, &keys.facts(id))? else {
                 return Ok(None);
             };
+            if !access::sees_connection(caller, &facts.owner, &facts.attached, &roles) {
+                return Ok(None);
+            }
             let key = keys.record(&facts.name);
-            let record = table.read(vec![key.clone()], None).await?.take(&key);
+            let record = table.read(vec![key.clone()], None, reads).await?.take(&key);
             match record {
                 // The name was given up and taken again meanwhile.
                 Some(record) if facts::id_of(&record)? != id => None,
@@ -78,7 +98,7 @@ fn read_facts(items: &mut Items, key: &Key) -> Result<Option<Facts>, StoreError>
 
 /// In one read and one transaction.
 pub(crate) async fn attach(table: &Table, caller: &Caller, attach: &Attach) -> Result<AttachOutcome, StoreError> {
-    until_decided(|| try_to_attach(table, caller, attach)).await
+    until_decided(table, || try_to_attach(table, caller, attach)).await
 }
 
 async fn try_to_attach(table: &Table, caller: &Caller, attach: &Attach) -> Result<Option<AttachOutcome>, StoreError> {
@@ -86,7 +106,7 @@ async fn try_to_attach(table: &Table, caller: &Caller, attach: &Attach) -> Resul
     let workspace_key = keys.workspace(attach.workspace);
     let mut wanted = Roles::keys(caller);
     wanted.extend([keys.facts(attach.connection), workspace_key.clone()]);
-    let mut items = table.read(wanted, None).await?;
+    let mut items = table.read(wanted, None, Reads::Strong).await?;
     let roles = Roles::take(&mut items, caller)?;
 
     let Some(facts) = read_facts(&mut items, &keys.facts(attach.connection))? else {
@@ -114,21 +134,25 @@ async fn try_to_attach(table: &Table, caller: &Caller, attach: &Attach) -> Resul
         return Ok(Some(AttachOutcome::TooMany));
     }
 
-    let mut actions = Actions::default();
+    let opens = stored.is_none();
     let workspace = match stored {
         Some(workspace) => workspace,
-        None => workspaces::open(table, caller, attach.workspace, attach.now, &mut actions)?,
+        None => workspaces::opened(caller, attach.workspace, attach.now)?,
     };
+    let mut actions = Actions::new(table);
     let attachment = facts::attachment(attach.id, &workspace.name);
     for key in [keys.facts(facts.id), keys.record(&facts.name)] {
-        actions.attachment(table, &key, facts.revision, attach.workspace, Some(attachment.clone()));
+        actions.attachment(&key, facts.revision, attach.workspace, Some(attachment.clone()));
     }
-    let listed = entry(keys.inside(attach.workspace), &facts.name);
-    actions.put(table, item(&listed, []), When::Always);
+    if opens {
+        workspaces::put(keys, &workspace, &mut actions);
+    }
+    let partition = keys.inside(attach.workspace);
+    actions.put(entry(partition, &facts.name, facts.bytes), When::Always);
     if let Some(granted) = roles.granting(attach.workspace) {
-        actions.check(table, &granted.key, granted.unchanged());
+        actions.check(&granted.key, granted.unchanged());
     }
-    let written = table.write(actions).await?;
+    let written = actions.write().await?;
     Ok((written == Written::All).then_some(AttachOutcome::Attached(attach.id)))
 }
 
@@ -139,7 +163,7 @@ pub(crate) async fn detach(
     connection: ConnectionId,
     workspace: WorkspaceId,
 ) -> Result<DetachOutcome, StoreError> {
-    until_decided(|| try_to_detach(table, caller, connection, workspace)).await
+    until_decided(table, || try_to_detach(table, caller, connection, workspace)).await
 }
 
 async fn try_to_detach(
@@ -151,7 +175,7 @@ async fn try_to_detach(
     let keys = Keys(&caller.tenant);
     let mut wanted = Roles::keys(caller);
     wanted.push(keys.facts(connection));
-    let mut items = table.read(wanted, None).await?;
+    let mut items = table.read(wanted, None, Reads::Strong).await?;
     let roles = Roles::take(&mut items, caller)?;
 
     let facts = read_facts(&mut items, &keys.facts(connection))?;
@@ -164,24 +188,23 @@ async fn try_to_detach(
         Verdict::Allowed => {}
     }
 
-    let mut actions = Actions::default();
+    let mut actions = Actions::new(table);
     for key in [keys.facts(facts.id), keys.record(&facts.name)] {
-        actions.attachment(table, &key, facts.revision, workspace, None);
+        actions.attachment(&key, facts.revision, workspace, None);
     }
-    let listed = entry(keys.inside(workspace), &facts.name);
-    actions.delete(table, &listed, When::Always);
+    actions.delete(&listed(keys.inside(workspace), &facts.name), When::Always);
     if !access::controls(caller, &facts.owner)
         && let Some(granted) = roles.granting(workspace)
     {
-        actions.check(table, &granted.key, granted.unchanged());
+        actions.check(&granted.key, granted.unchanged());
     }
-    let written = table.write(actions).await?;
+    let written = actions.write().await?;
     Ok((written == Written::All).then_some(DetachOutcome::Detached))
 }
 
 /// In one read and one transaction.
 pub(crate) async fn delete(table: &Table, caller: &Caller, name: &Name) -> Result<DeleteOutcome, StoreError> {
-    until_decided(|| try_to_delete(table, caller, name)).await
+    until_decided(table, || try_to_delete(table, caller, name)).await
 }
 
 async fn try_to_delete(table: &Table, caller: &Caller, name: &Name) -> Result<Option<DeleteOutcome>, StoreError> {
@@ -189,7 +212,7 @@ async fn try_to_delete(table: &Table, caller: &Caller, name: &Name) -> Result<Op
     let record = keys.record(name);
     let mut wanted = Roles::keys(caller);
     wanted.push(record.clone());
-    let mut items = table.read(wanted, Some(&WITHOUT_SEALED)).await?;
+    let mut items = table.read(wanted, Some(&WITHOUT_SEALED), Reads::Strong).await?;
     let roles = Roles::take(&mut items, caller)?;
 
     let Some(mut facts) = read_facts(&mut items, &record)? else {
@@ -205,13 +228,13 @@ async fn try_to_delete(table: &Table, caller: &Caller, name: &Name) -> Result<Op
         return Ok(Some(DeleteOutcome::Attached(facts.attached)));
     }
 
-    let mut actions = Actions::default();
+    let mut actions = Actions::new(table);
     // Revisions begin anew with each connection of a name: that of the facts is of this very one.
-    actions.delete(table, &keys.facts(facts.id), When::Unchanged(facts.revision));
-    actions.delete(table, &record, When::Unchanged(facts.revision));
+    actions.delete(&keys.facts(facts.id), When::Unchanged(facts.revision));
+    actions.delete(&record, When::Unchanged(facts.revision));
     for partition in [keys.all(), keys.owned_by(&facts.owner)] {
-        actions.delete(table, &entry(partition, name), When::Always);
+        actions.delete(&listed(partition, name), When::Always);
     }
-    let written = table.write(actions).await?;
+    let written = actions.write().await?;
     Ok((written == Written::All).then_some(DeleteOutcome::Deleted(facts.id)))
 }

@@ -22,12 +22,14 @@ const TYPE: &str = "type";
 const CREATED_AT: &str = "created_at";
 const KEY_ID: &str = "key_id";
 const SEALED: &str = "sealed";
+/// How long the sealed bytes are.
+pub(crate) const BYTES: &str = "bytes";
 /// A map from a workspace's id to the attachment's id and the workspace's name, which never changes.
 pub(crate) const ATTACHMENTS: &str = "attachments";
 
 /// What decisions rest on: all attributes of a record, of roles and of workspaces that are read with it, but for the
 /// sealed bytes, which are large.
-pub(crate) const WITHOUT_SEALED: [&str; 9] = [PK, SK, VERSION, REVISION, ID, NAME, OWNER, ATTACHMENTS, ROLES];
+pub(crate) const WITHOUT_SEALED: [&str; 10] = [PK, SK, VERSION, REVISION, ID, NAME, OWNER, BYTES, ATTACHMENTS, ROLES];
 
 /// What decisions about a connection rest on.
 pub(crate) struct Facts {
@@ -35,6 +37,8 @@ pub(crate) struct Facts {
     pub(crate) id: ConnectionId,
     pub(crate) name: Name,
     pub(crate) owner: Subject,
+    /// How long the sealed bytes are, for the entries of lists.
+    pub(crate) bytes: usize,
     pub(crate) attachments: BTreeMap<WorkspaceId, AttachmentId>,
     pub(crate) attached: Vec<Attached>,
 }
@@ -57,6 +61,7 @@ impl Facts {
             id: ConnectionId::from_bytes(reader.uuid(ID)?),
             name: reader.name(NAME)?,
             owner: reader.subject(OWNER)?,
+            bytes: reader.number(BYTES)?,
             attachments,
             attached,
         })
@@ -106,6 +111,7 @@ pub(crate) fn items(keys: Keys<'_>, record: Record) -> (Item, Item) {
         (ID, binary(*record.id.as_bytes())),
         (NAME, text(record.name.as_str())),
         (OWNER, text(record.owner.as_str())),
+        (BYTES, number(record.sealed.bytes.len())),
         (ATTACHMENTS, AttributeValue::M(Item::new())),
     ];
     let facts = item(&keys.facts(record.id), shared.clone());

@@ -21,6 +21,9 @@ pub(crate) const VERSION: &str = "v";
 /// How often an item that changes has changed.
 pub(crate) const REVISION: &str = "rev";
 
+/// The token of the transaction that changed an item last, where it is marked with that.
+pub(crate) const TRANSACTION: &str = "txn";
+
 /// The format that this version writes, and the only one there has been.
 const FORMAT: u64 = 1;
 
@@ -57,7 +60,8 @@ pub(crate) fn role_stored(role: Role) -> AttributeValue {
 pub(crate) struct Reader<'i>(&'i Item);
 
 impl<'i> Reader<'i> {
-    /// Of a whole item.
+    /// Of a whole item. This is the one place where an item's format is looked at: while a deploy rolls, the version
+    /// before writes the format before, which is made into this one here.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] where its format is unknown.

@@ -11,9 +11,10 @@ use patchbay_core::access::{self, Roles as _};
 use patchbay_core::model::{Caller, Name, Workspaces};
 use patchbay_core::store::{ListOutcome, ListQuery, StoreError, row_bytes};
 
-use crate::facts::{self, Facts};
+use crate::facts::{self, BYTES, Facts};
 use crate::item::{Reader, SK};
 use crate::key::{Key, Keys};
+use crate::reads::Reads;
 use crate::roles::Roles;
 use crate::table::{BATCH, Table};
 
@@ -22,11 +23,16 @@ const PARALLEL: usize = 32;
 
 /// One read for the caller's roles or the workspace where there are any, one query a partition, and one read for each
 /// hundred records.
-pub(crate) async fn list(table: &Table, caller: &Caller, query: &ListQuery) -> Result<ListOutcome, StoreError> {
+pub(crate) async fn list(
+    table: &Table,
+    reads: Reads,
+    caller: &Caller,
+    query: &ListQuery,
+) -> Result<ListOutcome, StoreError> {
     let keys = Keys(&caller.tenant);
     let mut wanted = Roles::keys(caller);
     wanted.extend(query.workspace.map(|workspace| keys.workspace(workspace)));
-    let mut items = table.read(wanted, None).await?;
+    let mut items = table.read(wanted, None, reads).await?;
     let roles = Roles::take(&mut items, caller)?;
     let partitions = match query.workspace {
         Some(workspace) => match items.take(&keys.workspace(workspace)) {
@@ -40,19 +46,21 @@ pub(crate) async fn list(table: &Table, caller: &Caller, query: &ListQuery) -> R
             [keys.owned_by(&caller.subject)].into_iter().chain(inside).collect()
         }
     };
-    let mut names = Names::new(table, partitions, query);
+    let mut names = Names::new(table, reads, partitions, query);
 
     let (mut rows, mut bytes) = (Vec::new(), 0_usize);
     let most = query.limit.map_or(usize::MAX, usize::from);
     loop {
-        let batch = names.take(BATCH.min(most - rows.len())).await?;
+        // What is not to be in the answer is not read, as far as that can be known before.
+        let left = query.most_bytes.saturating_sub(bytes);
+        let batch = names.take(BATCH.min(most - rows.len()), left, rows.is_empty()).await?;
         if batch.is_empty() {
-            // Either the page is full or there are no more names.
+            // The page is full, or there are no more names.
             let more = names.first().await?.is_some();
             return Ok(ListOutcome::Page { rows, more });
         }
         let wanted: Vec<Key> = batch.iter().map(|name| keys.record(name)).collect();
-        let mut items = table.read(wanted.clone(), None).await?;
+        let mut items = table.read(wanted.clone(), None, reads).await?;
         for key in &wanted {
             let Some(item) = items.take(key) else { continue };
             let there = match query.workspace {
@@ -74,6 +82,7 @@ pub(crate) async fn list(table: &Table, caller: &Caller, query: &ListQuery) -> R
 /// The names of several partitions, merged in byte order, each once.
 struct Names<'t> {
     table: &'t Table,
+    reads: Reads,
     partitions: Vec<Partition>,
     /// One past the page tells whether more follow.
     limit: Option<i32>,
@@ -81,8 +90,8 @@ struct Names<'t> {
 
 struct Partition {
     key: String,
-    /// Names that were read and not taken yet.
-    names: VecDeque<Name>,
+    /// What was read and not taken yet: names, and how long their records' sealed bytes are.
+    names: VecDeque<(Name, usize)>,
     /// The last that was read.
     after: String,
     /// Whether there may be more after it.
@@ -90,20 +99,21 @@ struct Partition {
 }
 
 impl Partition {
-    async fn fill(&mut self, table: &Table, limit: Option<i32>) -> Result<(), StoreError> {
-        let (items, more) = table.page(&self.key, &self.after, limit).await?;
+    async fn fill(&mut self, table: &Table, reads: Reads, limit: Option<i32>) -> Result<(), StoreError> {
+        let (items, more) = table.page(&self.key, &self.after, limit, reads).await?;
         self.more = more;
         for item in &items {
-            let name = Reader::new(item)?.name(SK)?;
+            let reader = Reader::new(item)?;
+            let name = reader.name(SK)?;
             name.as_str().clone_into(&mut self.after);
-            self.names.push_back(name);
+            self.names.push_back((name, reader.number(BYTES)?));
         }
         Ok(())
     }
 }
 
 impl<'t> Names<'t> {
-    fn new(table: &'t Table, partitions: Vec<String>, query: &ListQuery) -> Self {
+    fn new(table: &'t Table, reads: Reads, partitions: Vec<String>, query: &ListQuery) -> Self {
         let after = query.after.as_ref().map_or("", Name::as_str);
         let partition = |key| Partition {
             key,
@@ -113,19 +123,20 @@ impl<'t> Names<'t> {
         };
         Self {
             table,
+            reads,
             partitions: partitions.into_iter().map(partition).collect(),
             limit: query.limit.map(|limit| i32::from(limit) + 1),
         }
     }
 
     /// The next name, which stays.
-    async fn first(&mut self) -> Result<Option<&Name>, StoreError> {
+    async fn first(&mut self) -> Result<Option<&(Name, usize)>, StoreError> {
         loop {
             // No closures here: with them the compiler cannot tell that a list may go from thread to thread.
             let mut fills = Vec::new();
             for partition in &mut self.partitions {
                 if partition.names.is_empty() && partition.more {
-                    fills.push(partition.fill(self.table, self.limit));
+                    fills.push(partition.fill(self.table, self.reads, self.limit));
                 }
             }
             if fills.is_empty() {
@@ -143,14 +154,19 @@ impl<'t> Names<'t> {
             .min())
     }
 
-    /// Takes the next names, at most so many.
-    async fn take(&mut self, most: usize) -> Result<Vec<Name>, StoreError> {
+    /// Takes the next names, at most so many, and as long as their records' sealed bytes come to no more than `bytes`; but
+    /// the first whatever it comes to, if `at_least_one`.
+    async fn take(&mut self, most: usize, mut bytes: usize, at_least_one: bool) -> Result<Vec<Name>, StoreError> {
         let mut taken = Vec::new();
         while taken.len() < most
-            && let Some(name) = self.first().await?.cloned()
+            && let Some((name, sealed)) = self.first().await?.cloned()
         {
+            if sealed > bytes && !(at_least_one && taken.is_empty()) {
+                break;
+            }
+            bytes = bytes.saturating_sub(sealed);
             for partition in &mut self.partitions {
-                partition.names.pop_front_if(|first| *first == name);
+                partition.names.pop_front_if(|(first, _)| *first == name);
             }
             taken.push(name);
         }

@@ -8,7 +8,8 @@ use aws_sdk_dynamodb::operation::create_table::builders::CreateTableInputBuilder
 use aws_sdk_dynamodb::types::{AttributeDefinition, KeySchemaElement, TableDescription, TableStatus};
 use patchbay_core::store::StoreError;
 
-use crate::table::{built_wrong, definition, store_error};
+use crate::definition::definition;
+use crate::failure::{Failure, built_wrong};
 
 /// How long a new table may take, in looks at it, one a second. It usually takes some ten.
 const LONGEST_SECONDS: u32 = 300;
@@ -34,7 +35,7 @@ pub async fn make_table(client: &Client, name: &str) -> Result<Made, StoreError>
     let new = match request.send().await {
         Ok(_) => true,
         Err(SdkError::ServiceError(error)) if error.err().is_resource_in_use_exception() => false,
-        Err(error) => return Err(store_error(error)),
+        Err(error) => return Err(Failure::of(error).into()),
     };
     let there = usable(client, name).await?;
     if new {
@@ -47,7 +48,7 @@ pub async fn make_table(client: &Client, name: &str) -> Result<Made, StoreError>
 async fn usable(client: &Client, name: &str) -> Result<TableDescription, StoreError> {
     for _ in 0..LONGEST_SECONDS {
         let answer = client.describe_table().table_name(name).send().await;
-        let table = answer.map_err(store_error)?.table;
+        let table = answer.map_err(Failure::of)?.table;
         match table.filter(|table| table.table_status() == Some(&TableStatus::Active)) {
             Some(table) => return Ok(table),
             None => tokio::time::sleep(Duration::from_secs(1)).await,

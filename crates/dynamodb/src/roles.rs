@@ -9,7 +9,8 @@ use patchbay_core::store::StoreError;
 
 use crate::item::{Item, REVISION, Reader, item, number, role_stored, workspace_of};
 use crate::key::{Key, Keys, persons};
-use crate::table::{Items, When};
+use crate::table::Items;
+use crate::transaction::When;
 
 /// A map from a workspace's id to the role there.
 pub(crate) const ROLES: &str = "roles";

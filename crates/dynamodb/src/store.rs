@@ -1,30 +1,59 @@
 //! The store.
 
+use std::sync::Arc;
+
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::retry::RetryConfig;
 use patchbay_core::model::{Caller, ConnectionId, Name, Person, Record, Role, Tenant, Timestamp, WorkspaceId};
 use patchbay_core::store::{
     Attach, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome, DetachOutcome, ListOutcome, ListQuery,
     ListWorkspacesOutcome, Lookup, Seen, Store, StoreError, WorkspacesOf,
 };
 
+use crate::again::Patience;
 use crate::key::Key;
+use crate::reads::Reads;
 use crate::table::Table;
 use crate::{connections, list, workspaces};
 
 /// A store on one table. Clones share the client. Nothing is kept between calls, so that any number of processes may
 /// use one table.
 ///
-/// Time-outs and retries of single requests are the client's. All attempts of one change carry one token, so that a lost
-/// answer is asked for again and the change done once; where no attempt is answered, the change may have been done all
-/// the same, and the error is [`StoreError::Unavailable`]. After [`StoreError::Busy`] nothing was done.
+/// Time-outs of single attempts are the client's. Trying again is not: the store must know of each attempt whether it was
+/// answered. After [`StoreError::Busy`] nothing was done. After [`StoreError::Unavailable`] a change may have been done.
+/// A call begins no attempt later than four seconds after the first that failed.
 #[derive(Debug, Clone)]
-pub struct DynamoStore(Table);
+pub struct DynamoStore {
+    client: Client,
+    table: Arc<str>,
+    reads: Reads,
+}
 
 impl DynamoStore {
-    /// The store on the table of this name, which [`crate::definition`] says how to make.
-    pub fn new(client: Client, table_name: impl Into<String>) -> Self {
-        let name = table_name.into();
-        Self(Table { client, name })
+    /// The store on the table of this name, which [`crate::definition`] says how to make. The client should give an
+    /// attempt up after a second or two.
+    pub fn new(client: Client, table: impl Into<Arc<str>>) -> Self {
+        let once = client.config().to_builder().retry_config(RetryConfig::disabled());
+        Self {
+            client: Client::from_conf(once.build()),
+            table: table.into(),
+            reads: Reads::default(),
+        }
+    }
+
+    /// The same store with such reads.
+    #[must_use]
+    pub fn with_reads(self, reads: Reads) -> Self {
+        Self { reads, ..self }
+    }
+
+    /// The table, for one call.
+    fn table(&self) -> Table {
+        Table {
+            client: self.client.clone(),
+            name: Arc::clone(&self.table),
+            patience: Patience::default(),
+        }
     }
 
     /// Makes somebody a member of a workspace, or gives a member another role; says whether the workspace exists. Asks
@@ -39,25 +68,25 @@ impl DynamoStore {
         person: &Person,
         role: Role,
     ) -> Result<bool, StoreError> {
-        workspaces::put_member(&self.0, tenant, workspace, person, role).await
+        workspaces::put_member(&self.table(), tenant, workspace, person, role).await
     }
 }
 
 impl Store for DynamoStore {
     async fn create(&self, caller: &Caller, record: Record) -> Result<CreateOutcome, StoreError> {
-        connections::create(&self.0, caller, record).await
+        connections::create(&self.table(), caller, record).await
     }
 
     async fn get(&self, caller: &Caller, lookup: Lookup) -> Result<Option<Seen>, StoreError> {
-        connections::get(&self.0, caller, lookup).await
+        connections::get(&self.table(), self.reads, caller, lookup).await
     }
 
     async fn list(&self, caller: &Caller, query: ListQuery) -> Result<ListOutcome, StoreError> {
-        list::list(&self.0, caller, &query).await
+        list::list(&self.table(), self.reads, caller, &query).await
     }
 
     async fn attach(&self, caller: &Caller, attach: Attach) -> Result<AttachOutcome, StoreError> {
-        connections::attach(&self.0, caller, &attach).await
+        connections::attach(&self.table(), caller, &attach).await
     }
 
     async fn detach(
@@ -66,11 +95,11 @@ impl Store for DynamoStore {
         connection: ConnectionId,
         workspace: WorkspaceId,
     ) -> Result<DetachOutcome, StoreError> {
-        connections::detach(&self.0, caller, connection, workspace).await
+        connections::detach(&self.table(), caller, connection, workspace).await
     }
 
     async fn delete(&self, caller: &Caller, name: Name) -> Result<DeleteOutcome, StoreError> {
-        connections::delete(&self.0, caller, &name).await
+        connections::delete(&self.table(), caller, &name).await
     }
 
     async fn create_workspace(
@@ -79,7 +108,7 @@ impl Store for DynamoStore {
         name: Name,
         now: Timestamp,
     ) -> Result<CreateWorkspaceOutcome, StoreError> {
-        workspaces::create(&self.0, caller, &name, now).await
+        workspaces::create(&self.table(), caller, &name, now).await
     }
 
     async fn list_workspaces(
@@ -88,10 +117,11 @@ impl Store for DynamoStore {
         of: WorkspacesOf,
         most_bytes: usize,
     ) -> Result<ListWorkspacesOutcome, StoreError> {
-        workspaces::list(&self.0, caller, of, most_bytes).await
+        workspaces::list(&self.table(), caller, of, most_bytes).await
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
-        self.0.read(vec![Key::of_nothing()], None).await.map(|_| ())
+        let nothing = vec![Key::of_nothing()];
+        self.table().read(nothing, None, Reads::Strong).await.map(|_| ())
     }
 }

@@ -8,8 +8,10 @@ use patchbay_core::store::{CreateWorkspaceOutcome, ListWorkspacesOutcome, StoreE
 use crate::again::until_decided;
 use crate::item::{Item, REVISION, Reader, damaged, item, number, role_stored, text};
 use crate::key::{Key, Keys, persons, sort_of_workspace};
+use crate::reads::Reads;
 use crate::roles::{Granted, Roles};
-use crate::table::{Actions, Items, Table, When, Written};
+use crate::table::{Items, Table};
+use crate::transaction::{Actions, When, Written};
 
 const ID: &str = "id";
 const NAME: &str = "name";
@@ -34,38 +36,30 @@ pub(crate) fn read(item: &Item) -> Result<Workspace, StoreError> {
 }
 
 /// Puts a workspace and its name where neither is there.
-fn put(table: &Table, keys: Keys<'_>, workspace: &Workspace, actions: &mut Actions) {
+pub(crate) fn put(keys: Keys<'_>, workspace: &Workspace, actions: &mut Actions<'_>) {
     let id = number(workspace.id);
+    let name = item(&keys.workspace_name(&workspace.name), [(ID, id.clone())]);
+    actions.put(name, When::Absent);
     let whole = item(
         &keys.workspace(workspace.id),
         [
-            (ID, id.clone()),
+            (ID, id),
             (NAME, text(workspace.name.as_str())),
             (CREATED_BY, text(workspace.created_by.as_str())),
             (CREATED_AT, number(workspace.created_at.as_micros())),
         ],
     );
-    actions.put(table, whole, When::Absent);
-    let name = item(&keys.workspace_name(&workspace.name), [(ID, id)]);
-    actions.put(table, name, When::Absent);
+    actions.put(whole, When::Absent);
 }
 
-/// Makes the workspace `workspace-<id>`, without members, which the first attach does in `open` mode.
-pub(crate) fn open(
-    table: &Table,
-    caller: &Caller,
-    id: WorkspaceId,
-    now: Timestamp,
-    actions: &mut Actions,
-) -> Result<Workspace, StoreError> {
-    let workspace = Workspace {
+/// The workspace `workspace-<id>`, which the first attach makes in `open` mode.
+pub(crate) fn opened(caller: &Caller, id: WorkspaceId, now: Timestamp) -> Result<Workspace, StoreError> {
+    Ok(Workspace {
         id,
         name: Name::new(&format!("workspace-{id}")).map_err(|_| damaged("workspace id"))?,
         created_by: caller.subject.clone(),
         created_at: now,
-    };
-    put(table, Keys(&caller.tenant), &workspace, actions);
-    Ok(workspace)
+    })
 }
 
 /// In two reads and one transaction.
@@ -75,7 +69,7 @@ pub(crate) async fn create(
     name: &Name,
     now: Timestamp,
 ) -> Result<CreateWorkspaceOutcome, StoreError> {
-    until_decided(|| try_to_create(table, caller, name, now)).await
+    until_decided(table, || try_to_create(table, caller, name, now)).await
 }
 
 async fn try_to_create(
@@ -88,7 +82,7 @@ async fn try_to_create(
     let persons: Vec<Key> = persons(caller).iter().map(|person| keys.roles(person)).collect();
     let mut wanted = persons.clone();
     wanted.extend([keys.workspace_name(name), keys.counter()]);
-    let mut items = table.read(wanted, None).await?;
+    let mut items = table.read(wanted, None, Reads::Strong).await?;
     if items.take(&keys.workspace_name(name)).is_some() {
         return Ok(Some(CreateWorkspaceOutcome::NameTaken));
     }
@@ -100,32 +94,32 @@ async fn try_to_create(
     let (last, counter) = counter(&mut items, keys)?;
     let id = next_free(table, keys, last).await?;
 
-    let mut actions = Actions::default();
-    let revision = match counter {
-        When::Unchanged(revision) => revision.saturating_add(1),
-        _ => 0,
-    };
-    let given = [(REVISION, number(revision)), (LAST, number(id))];
-    actions.put(table, item(&keys.counter(), given), counter);
+    let mut actions = Actions::new(table);
     let workspace = Workspace {
         id,
         name: name.clone(),
         created_by: caller.subject.clone(),
         created_at: now,
     };
-    put(table, keys, &workspace, &mut actions);
+    put(keys, &workspace, &mut actions);
+    let revision = match counter {
+        When::Unchanged(revision) => revision.saturating_add(1),
+        _ => 0,
+    };
+    let given = [(REVISION, number(revision)), (LAST, number(id))];
+    actions.put(item(&keys.counter(), given), counter);
     let owner = Person::Subject(caller.subject.clone());
     let members = Members::take(&mut items, keys.members(id))?;
-    actions.put(table, members.with(&owner, Role::Owner), members.unchanged());
+    actions.put(members.with(&owner, Role::Owner), members.unchanged());
     let mut granted = roles.0.iter();
     if let Some(by_subject) = granted.next() {
-        actions.put(table, by_subject.with(id, Role::Owner), by_subject.unchanged());
+        actions.put(by_subject.with(id, Role::Owner), by_subject.unchanged());
     }
     // Whom the e-mail address makes a member counts as well.
     for by_email in granted {
-        actions.check(table, &by_email.key, by_email.unchanged());
+        actions.check(&by_email.key, by_email.unchanged());
     }
-    let written = table.write(actions).await?;
+    let written = actions.write().await?;
     Ok((written == Written::All).then_some(CreateWorkspaceOutcome::Created(id)))
 }
 
@@ -143,7 +137,9 @@ async fn next_free(table: &Table, keys: Keys<'_>, last: u64) -> Result<Workspace
     let mut next = last.saturating_add(1);
     loop {
         let after = sort_of_workspace(next.saturating_sub(1));
-        let (taken, more) = table.page(&keys.workspaces(), &after, Some(WALK)).await?;
+        let (taken, more) = table
+            .page(&keys.workspaces(), &after, Some(WALK), Reads::Strong)
+            .await?;
         let before = next;
         for item in &taken {
             if read(item)?.id.get() == next {
@@ -211,17 +207,17 @@ pub(crate) async fn put_member(
 ) -> Result<bool, StoreError> {
     let keys = Keys(tenant);
     let wanted = [keys.workspace(workspace), keys.members(workspace), keys.roles(person)];
-    until_decided(|| async {
-        let mut items = table.read(wanted.to_vec(), None).await?;
+    until_decided(table, || async {
+        let mut items = table.read(wanted.to_vec(), None, Reads::Strong).await?;
         if items.take(&keys.workspace(workspace)).is_none() {
             return Ok(Some(false));
         }
         let members = Members::take(&mut items, keys.members(workspace))?;
         let granted = Granted::take(&mut items, keys.roles(person))?;
-        let mut actions = Actions::default();
-        actions.put(table, members.with(person, role), members.unchanged());
-        actions.put(table, granted.with(workspace, role), granted.unchanged());
-        let written = table.write(actions).await?;
+        let mut actions = Actions::new(table);
+        actions.put(members.with(person, role), members.unchanged());
+        actions.put(granted.with(workspace, role), granted.unchanged());
+        let written = actions.write().await?;
         Ok((written == Written::All).then_some(true))
     })
     .await
@@ -245,11 +241,11 @@ pub(crate) async fn list(
         }
     };
     let wanted: Vec<Key> = persons.iter().map(|person| keys.roles(person)).collect();
-    let mut items = table.read(wanted.clone(), None).await?;
+    let mut items = table.read(wanted.clone(), None, Reads::Strong).await?;
     let granted = wanted.into_iter().map(|key| Granted::take(&mut items, key));
     let ids = Roles(granted.collect::<Result<_, _>>()?).workspaces();
     let wanted: Vec<Key> = ids.into_iter().map(|id| keys.workspace(id)).collect();
-    let mut items = table.read(wanted.clone(), None).await?;
+    let mut items = table.read(wanted.clone(), None, Reads::Strong).await?;
     let found = wanted.iter().filter_map(|key| items.take(key));
     let workspaces: Vec<Workspace> = found.map(|item| read(&item)).collect::<Result<_, _>>()?;
     Ok(if fit(&workspaces, most_bytes) {
@@ -266,7 +262,7 @@ fn fit(workspaces: &[Workspace], most_bytes: usize) -> bool {
 async fn all(table: &Table, keys: Keys<'_>, most_bytes: usize) -> Result<ListWorkspacesOutcome, StoreError> {
     let (mut workspaces, mut after) = (Vec::new(), String::new());
     loop {
-        let (items, more) = table.page(&keys.workspaces(), &after, None).await?;
+        let (items, more) = table.page(&keys.workspaces(), &after, None, Reads::Strong).await?;
         for item in &items {
             workspaces.push(read(item)?);
         }

@@ -9,9 +9,9 @@
 
 mod local;
 
-use patchbay_core::model::{Person, Role, Tenant, WorkspaceId, Workspaces};
-use patchbay_dynamodb::DynamoStore;
-use patchbay_testkit::model::{SeedMembers, Sequences};
+use local::{Members, local};
+use patchbay_core::model::Workspaces;
+use patchbay_testkit::model::Sequences;
 use patchbay_testkit::races::{Registry, Verdict, Workload};
 use patchbay_testkit::{InProcess, Setting, cases, run};
 use tokio::runtime::{Builder, Runtime};
@@ -32,7 +32,7 @@ async fn holds(workspaces: Workspaces) {
         answer_bytes: 1024 * 1024,
         callers: true,
     };
-    let target = InProcess::new(local::store().await.0, workspaces, setting.answer_bytes);
+    let target = InProcess::new(local().await.clear, workspaces, setting.answer_bytes);
     let report = run(&target, setting, &cases(), |_, _| true).await;
     println!("{} cases held, {} did not", report.passed, report.failed.len());
     assert!(report.failed.is_empty(), "{:#?}", report.failed);
@@ -49,22 +49,13 @@ async fn the_contract_holds_in_managed_mode() {
     holds(Workspaces::Managed).await;
 }
 
-/// A way to make members that the trait of stores does not have.
-struct Members(DynamoStore);
-
-impl SeedMembers for Members {
-    async fn put_member(&self, tenant: &Tenant, workspace: WorkspaceId, person: Person, role: Role) -> bool {
-        self.0.put_member(tenant, workspace, &person, role).await.unwrap()
-    }
-}
-
 fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
 }
 
 fn is_as_the_model(mode: Workspaces) {
     let runtime = runtime();
-    let store = runtime.block_on(local::store()).0;
+    let store = runtime.block_on(local()).clear;
     let kinds = SEQUENCES.on_store(&runtime, &store, &Members(store.clone()), mode);
     let kinds = kinds.unwrap_or_else(|error| panic!("{error}"));
     // So few steps need not come to the rarer outcomes; each of those has its conformance case above.
@@ -101,7 +92,7 @@ fn the_surface_is_as_the_models() {
         answer_bytes: ANSWER_BYTES,
         callers: true,
     };
-    let store = runtime.block_on(local::store()).0;
+    let store = runtime.block_on(local()).clear;
     let target = InProcess::new(store, setting.workspaces, setting.answer_bytes);
     let statuses = SEQUENCES.on_target(&runtime, &target, setting);
     let statuses = statuses.unwrap_or_else(|error| panic!("{error}"));
@@ -114,7 +105,7 @@ fn the_surface_is_as_the_models() {
 async fn is_linearizable(workload: Workload) {
     let registry = Registry { names: workload.names };
     let mode = workload.mode;
-    let store = local::store().await.0;
+    let store = local().await.clear;
     let target = move || Ok(InProcess::new(store.clone(), mode, 1024 * 1024));
     let history = workload.run(target).await.unwrap();
     let answered = history.iter().filter(|operation| operation.answer.is_some()).count();
