@@ -71,7 +71,8 @@ impl<S: Store, H: Host> Function<S, H> {
         };
         // Nothing of a request outlives its panic but the store, which keeps nothing between calls.
         let answered = AssertUnwindSafe(self.patchbay.answer(admitted.clone(), body)).catch_unwind();
-        match tokio::time::timeout(self.time_for(invocation), answered).await {
+        let now = u64::try_from(self.host.now().as_micros() / 1000).unwrap_or_default();
+        match tokio::time::timeout(time_until(invocation.deadline_millis, now), answered).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => admitted.refuse(Refusal::Failed),
             Err(_) => admitted.refuse(Refusal::OutOfTime),
@@ -93,17 +94,36 @@ impl<S: Store, H: Host> Function<S, H> {
         let path = path.strip_prefix(&self.base_path)?;
         api::route(path).or_else(|| api::route(path.strip_prefix('/')?.strip_prefix(stage?)?))
     }
+}
 
-    /// The time that a call may take.
-    fn time_for(&self, invocation: Invocation<'_>) -> Duration {
-        let now = u64::try_from(self.host.now().as_micros() / 1000).unwrap_or_default();
-        match invocation.deadline_millis.checked_sub(now) {
-            Some(left) => {
-                let left = Duration::from_millis(left);
-                left - KEPT.min(left / 4)
-            }
-            // No call begins after its end: who says so, as cargo lambda's emulator does, keeps no time.
-            None => UNTIMED,
+/// The time that a call may take until `deadline`, both in milliseconds since 1970.
+fn time_until(deadline: u64, now: u64) -> Duration {
+    match deadline.checked_sub(now) {
+        Some(left) => {
+            let left = Duration::from_millis(left);
+            left - KEPT.min(left / 4)
         }
+        // No call begins after its end: who says so, as cargo lambda's emulator does, keeps no time.
+        None => UNTIMED,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_ends_half_a_second_before_its_deadline_or_three_quarters_of_the_way_to_it() {
+        let time = |deadline| time_until(deadline, 1_000_000).as_millis();
+        assert_eq!(time(1_010_000), 9_500);
+        assert_eq!(time(1_002_000), 1_500);
+        assert_eq!(time(1_001_000), 750);
+        assert_eq!(time(1_000_000), 0);
+    }
+
+    #[test]
+    fn a_deadline_that_is_past_is_none() {
+        assert_eq!(time_until(600_000, 1_000_000), UNTIMED);
+        assert_eq!(time_until(0, 1), UNTIMED);
     }
 }

@@ -98,3 +98,79 @@ impl Settings {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> anyhow::Result<Settings> {
+        let variables: HashMap<_, _> = variables.iter().copied().collect();
+        for name in variables.keys() {
+            assert!(VARIABLES.contains(name), "{name}");
+        }
+        Settings::read(|name| Ok(variables.get(name).map(|text| (*text).to_owned())))
+    }
+
+    const RING: &str = "k1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+    #[test]
+    fn a_table_and_keys_are_enough_and_nobody_may_call() {
+        let settings = read(&[(TABLE, "patchbay"), (KEYS, RING)]).unwrap();
+        assert_eq!(settings.table, "patchbay");
+        assert!(matches!(settings.keys, Keys::Given(_)));
+        assert!(matches!(settings.authentication, Authentication::NotConfigured));
+        assert_eq!(settings.workspaces, Workspaces::Open);
+        assert_eq!(settings.log, LevelFilter::INFO);
+        assert!(!format!("{settings:?}").contains("AAAA"));
+    }
+
+    #[test]
+    fn every_setting_is_taken() {
+        let settings = read(&[
+            (TABLE, "patchbay"),
+            (ENDPOINT, "http://127.0.0.1:8000"),
+            (KEYS_SECRET, "arn"),
+            (SECRETS_ENDPOINT, "http://127.0.0.1:8001"),
+            (AUTH, "off"),
+            (WORKSPACES, "managed"),
+            (BASE_PATH, "/patchbay"),
+            (LOG, "warn"),
+        ])
+        .unwrap();
+        assert_eq!(settings.endpoint.as_deref(), Some("http://127.0.0.1:8000"));
+        let Keys::Secret { id, endpoint } = settings.keys else {
+            panic!("{:?}", settings.keys);
+        };
+        assert_eq!((&*id, endpoint.as_deref()), ("arn", Some("http://127.0.0.1:8001")));
+        assert!(matches!(settings.authentication, Authentication::Off(_)));
+        assert_eq!(settings.workspaces, Workspaces::Managed);
+        assert_eq!(settings.base_path, "/patchbay");
+        assert_eq!(settings.log, LevelFilter::WARN);
+    }
+
+    #[test]
+    fn what_is_missing_or_wrong_is_named() {
+        let whole = [(TABLE, "patchbay"), (KEYS, RING)];
+        for (variables, named) in [
+            (vec![(KEYS, RING)], TABLE),
+            (vec![(TABLE, "patchbay")], KEYS_SECRET),
+            (vec![(TABLE, "patchbay"), (SECRETS_ENDPOINT, "http://x")], KEYS_SECRET),
+            ([&whole[..], &[(KEYS_SECRET, "arn")]].concat(), KEYS_SECRET),
+            (
+                [&whole[..], &[(SECRETS_ENDPOINT, "http://x")]].concat(),
+                SECRETS_ENDPOINT,
+            ),
+            ([&whole[..], &[(AUTH, "on")]].concat(), AUTH),
+            ([&whole[..], &[(WORKSPACES, "closed")]].concat(), WORKSPACES),
+            ([&whole[..], &[(BASE_PATH, "patchbay")]].concat(), BASE_PATH),
+            ([&whole[..], &[(BASE_PATH, "/")]].concat(), BASE_PATH),
+            ([&whole[..], &[(LOG, "loud")]].concat(), LOG),
+        ] {
+            let error = format!("{:#}", read(&variables).unwrap_err());
+            assert!(error.contains(named), "{error}");
+            assert!(!error.contains("AAAA"), "{error}");
+        }
+    }
+}

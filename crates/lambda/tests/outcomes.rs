@@ -1,0 +1,133 @@
+//! What a caller hears when storage panics, or does not answer in time.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::future::pending;
+
+use http::Request;
+use patchbay_core::identity::Authentication;
+use patchbay_core::model::{Caller, ConnectionId, Name, Record, Timestamp, WorkspaceId, Workspaces};
+use patchbay_core::store::{
+    Attach, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome, DetachOutcome, ListOutcome, ListQuery,
+    ListWorkspacesOutcome, Lookup, Seen, Store, StoreError, WorkspacesOf,
+};
+use patchbay_testkit::MemoryStore;
+use serde_json::json;
+use support::{Shape, function, invoke, invoke_until, post};
+
+/// A store that panics over the name `panic`, and that does not answer for the name `silence` once it has done what it was
+/// asked for.
+#[derive(Clone, Default)]
+struct Moody(MemoryStore);
+
+impl Moody {
+    async fn mood(name: &Name) {
+        match name.as_str() {
+            "panic" => panic!("the details are hunter2"),
+            "silence" => pending().await,
+            _ => {}
+        }
+    }
+}
+
+impl Store for Moody {
+    async fn create(&self, caller: &Caller, record: Record) -> Result<CreateOutcome, StoreError> {
+        let name = record.name.clone();
+        let outcome = self.0.create(caller, record).await;
+        Self::mood(&name).await;
+        outcome
+    }
+
+    async fn get(&self, caller: &Caller, lookup: Lookup) -> Result<Option<Seen>, StoreError> {
+        self.0.get(caller, lookup).await
+    }
+
+    async fn list(&self, caller: &Caller, query: ListQuery) -> Result<ListOutcome, StoreError> {
+        self.0.list(caller, query).await
+    }
+
+    async fn attach(&self, caller: &Caller, attach: Attach) -> Result<AttachOutcome, StoreError> {
+        self.0.attach(caller, attach).await
+    }
+
+    async fn detach(
+        &self,
+        caller: &Caller,
+        connection: ConnectionId,
+        workspace: WorkspaceId,
+    ) -> Result<DetachOutcome, StoreError> {
+        self.0.detach(caller, connection, workspace).await
+    }
+
+    async fn delete(&self, caller: &Caller, name: Name) -> Result<DeleteOutcome, StoreError> {
+        self.0.delete(caller, name).await
+    }
+
+    async fn create_workspace(
+        &self,
+        caller: &Caller,
+        name: Name,
+        now: Timestamp,
+    ) -> Result<CreateWorkspaceOutcome, StoreError> {
+        self.0.create_workspace(caller, name, now).await
+    }
+
+    async fn list_workspaces(
+        &self,
+        caller: &Caller,
+        of: WorkspacesOf,
+        most_bytes: usize,
+    ) -> Result<ListWorkspacesOutcome, StoreError> {
+        self.0.list_workspaces(caller, of, most_bytes).await
+    }
+
+    async fn ready(&self) -> Result<(), StoreError> {
+        pending().await
+    }
+}
+
+fn create(name: &str) -> serde_json::Value {
+    Shape::Http.event(&post(
+        "connections/create",
+        &json!({ "name": name, "type": "T" }).to_string(),
+    ))
+}
+
+fn get(name: &str) -> serde_json::Value {
+    Shape::Http.event(&post("connections/get", &json!({ "name": name }).to_string()))
+}
+
+#[tokio::test]
+async fn a_panic_is_500_and_the_next_call_is_answered() {
+    let function = function(Moody::default(), Authentication::off(), Workspaces::Open, "");
+    for _ in 0..3 {
+        let answer = invoke(&function, &create("panic")).await;
+        assert_eq!(answer.status, 500);
+        assert!(!answer.body.contains("hunter2"), "{}", answer.body);
+        let id = answer.headers["x-request-id"].as_str().unwrap();
+        assert!(answer.body.contains(id), "{}", answer.body);
+    }
+    assert_eq!(invoke(&function, &create("calm")).await.status, 200);
+    assert_eq!(invoke(&function, &get("calm")).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_call_that_storage_does_not_answer_ends_before_its_invocation_with_503() {
+    let function = function(Moody::default(), Authentication::off(), Workspaces::Open, "");
+    let answer = invoke_until(&function, &create("silence"), 200).await;
+    assert_eq!(answer.status, 503);
+    assert!(answer.headers["retry-after"].is_string());
+    // The change is there all the same, and the answer claims nothing else.
+    assert!(answer.body.contains("nothing is acknowledged"), "{}", answer.body);
+    assert_eq!(invoke(&function, &get("silence")).await.status, 200);
+}
+
+#[tokio::test]
+async fn readiness_ends_in_time_as_well() {
+    let function = function(Moody::default(), Authentication::off(), Workspaces::Open, "");
+    let ready = Request::get("/readyz").body(bytes::Bytes::new()).unwrap();
+    let answer = invoke_until(&function, &Shape::Http.event(&ready), 200).await;
+    assert_eq!(answer.status, 503);
+}
