@@ -19,6 +19,8 @@ use crate::surroundings::{Authority, Kv, KvError, Whom};
 
 /// How long a call to KV may take. An object answers within it, so that waiting longer would serve nobody.
 const KV_TIME: Duration = Duration::from_secs(5);
+/// How long an object may take. It answers in a moment or not at all, and every request must come to an end.
+const OBJECT_TIME: Duration = Duration::from_secs(30);
 /// The name of the one object in its namespace.
 const DIRECTORY: &str = "directory";
 
@@ -100,9 +102,17 @@ impl Kv for KvNamespace {
 
 /// What a call to KV comes to, unless it takes too long.
 async fn in_time<T>(call: impl Future<Output = Result<T, worker::KvError>>) -> Result<T, KvError> {
-    match select(pin!(call), Delay::from(KV_TIME)).await {
-        Either::Left((done, _)) => done.map_err(kv_error),
-        Either::Right(((), _)) => Err(KvError(format!("no answer within {KV_TIME:?}"))),
+    match within(KV_TIME, call).await {
+        Some(done) => done.map_err(kv_error),
+        None => Err(KvError(format!("no answer within {KV_TIME:?}"))),
+    }
+}
+
+/// What a call comes to, unless it takes longer.
+async fn within<T>(time: Duration, call: impl Future<Output = T>) -> Option<T> {
+    match select(pin!(call), Delay::from(time)).await {
+        Either::Left((done, _)) => Some(done),
+        Either::Right(((), _)) => None,
     }
 }
 
@@ -122,7 +132,10 @@ pub struct Objects {
 impl Authority for Objects {
     async fn ask(&self, whom: Whom<'_>, message: Vec<u8>) -> Result<Vec<u8>, StoreError> {
         count(&self.usage.object_requests);
-        let told = self.send(whom, &message).await;
+        let Some(told) = within(OBJECT_TIME, self.send(whom, &message)).await else {
+            let silent = format!("the object gave no answer within {OBJECT_TIME:?}");
+            return Err(StoreError::Unavailable(silent));
+        };
         let told = told.map_err(|error| unreached(&JsValue::from(error)))?;
         // What changes something is told in a few bytes, so this refuses only what can be asked for again.
         if self.usage.hold(told.length() as usize) {

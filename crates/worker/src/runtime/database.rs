@@ -1,6 +1,7 @@
 //! The seam of [`patchbay_sql::database`] over a Durable Object's SQLite.
 
 use std::ops::ControlFlow;
+use std::panic::AssertUnwindSafe;
 
 use js_sys::{Array, ArrayBuffer, JsString, Uint8Array};
 use patchbay_core::store::StoreError;
@@ -29,10 +30,14 @@ impl Database for ObjectDatabase {
     fn transaction<T, E: From<StoreError>>(&self, work: impl FnOnce(&dyn Statements) -> Result<T, E>) -> Result<T, E> {
         let mut work = Some(work);
         let mut outcome = None;
-        let kept = self.storage.transaction_sync(&mut || {
-            outcome = work.take().map(|work| work(self));
+        // What a panic leaves behind in these is not looked at: the transaction is rolled back, as for what is thrown.
+        let mut within = AssertUnwindSafe((self, &mut work, &mut outcome));
+        let kept = self.storage.transaction_sync(&mut move || {
+            let (this, work, outcome) = &mut *within;
+            let done = work.take().map(|work| work(*this));
             #[cfg(feature = "test-trigger")]
             super::trigger::in_transaction();
+            **outcome = done;
             match outcome {
                 Some(Ok(_)) => Ok(()),
                 // What is thrown here comes out below, after the roll-back.

@@ -6,6 +6,10 @@ use wasm_bindgen::JsValue;
 
 /// What was thrown, in words: an error's message, or whatever text it is.
 pub fn message(thrown: &JsValue) -> String {
+    // A panic's text may quote what it choked on.
+    if property(thrown, "name").as_string().as_deref() == Some("PanicError") {
+        return "something panicked".into();
+    }
     let message = property(thrown, "message").as_string();
     let message = message.or_else(|| thrown.as_string());
     message.unwrap_or_else(|| "something without a message was thrown".into())

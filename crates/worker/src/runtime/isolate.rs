@@ -50,6 +50,8 @@ impl Isolate {
     }
 
     fn new(env: &Env) -> Result<Self, String> {
+        #[cfg(panic = "unwind")]
+        super::panics::log_the_place();
         let settings = Settings::read(&variables(env)).map_err(|error| error.to_string())?;
         Ok(Self {
             config: Config {

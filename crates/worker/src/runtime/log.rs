@@ -96,3 +96,21 @@ pub fn followed(followed: &Followed) {
     };
     console_warn!("{}", serde_json::to_string(&line).unwrap_or_default());
 }
+
+/// Logs that something panicked, and where.
+#[cfg(panic = "unwind")]
+pub fn panicked(place: Option<&str>) {
+    /// What the line says.
+    #[derive(Serialize)]
+    struct Line<'a> {
+        level: &'static str,
+        message: &'static str,
+        place: Option<&'a str>,
+    }
+    let line = Line {
+        level: "ERROR",
+        message: "something panicked",
+        place,
+    };
+    console_error!("{}", serde_json::to_string(&line).unwrap_or_default());
+}

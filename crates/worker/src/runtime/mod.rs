@@ -8,6 +8,7 @@ mod http;
 mod isolate;
 mod log;
 mod objects;
+mod panics;
 mod serve;
 mod storage;
 #[cfg(feature = "test-trigger")]

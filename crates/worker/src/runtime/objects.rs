@@ -1,5 +1,6 @@
 //! The classes of Durable Objects that the runtime makes.
 
+use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 
 use patchbay_core::api::Host;
@@ -14,19 +15,24 @@ use super::error::message;
 use super::host::WorkerHost;
 use super::isolate::Isolate;
 use super::log;
+use super::panics::caught;
 use super::storage::{Storage, storage};
 use crate::directory::DirectoryObject;
 use crate::surroundings::Around;
 use crate::tenant::TenantObject;
 
-/// A tenant's object, or what the Worker was told wrongly.
+/// A tenant's object, or what the Worker was told wrongly. It outlives the panic of a request: what it keeps beside the
+/// database is counts and what it knows of the database, each right at any time.
 #[durable_object(alarm)]
-pub struct Tenant(std::result::Result<TenantObject<ObjectDatabase, KvNamespace, Objects, ObjectHost>, String>);
+pub struct Tenant(AssertUnwindSafe<Told<TenantObject<ObjectDatabase, KvNamespace, Objects, ObjectHost>>>);
+
+/// Or what the Worker was told wrongly.
+type Told<T> = std::result::Result<T, String>;
 
 impl DurableObject for Tenant {
     fn new(state: State, env: Env) -> Self {
         let storage = storage(&state);
-        Self(Isolate::of(&env).map(|isolate| {
+        Self(AssertUnwindSafe(Isolate::of(&env).map(|isolate| {
             let usage = Rc::<Usage>::default();
             TenantObject::new(
                 ObjectDatabase::new(storage.clone()),
@@ -35,7 +41,7 @@ impl DurableObject for Tenant {
                 ObjectHost(storage),
                 isolate.reads,
             )
-        }))
+        })))
     }
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
@@ -43,32 +49,33 @@ impl DurableObject for Tenant {
         let message = request.bytes().await?;
         #[cfg(feature = "test-trigger")]
         super::trigger::arm(&request.inner().url());
-        Response::from_bytes(object.answer(&message).await)
+        Response::from_bytes(caught(object.answer(&message)).await?)
     }
 
     async fn alarm(&self) -> Result<Response> {
         let object = self.0.as_ref().map_err(String::as_str)?;
-        match object.wake().await {
-            Ok(followed) => log::followed(&followed),
-            // The runtime calls again where this fails.
-            Err(error) => return Err(error.to_string().into()),
-        }
+        // The runtime calls again where this fails.
+        let followed = caught(object.wake()).await?.map_err(|error| error.to_string())?;
+        log::followed(&followed);
         Response::empty()
     }
 }
 
 /// The directory's object.
 #[durable_object(fetch)]
-pub struct Directory(DirectoryObject<ObjectDatabase>);
+pub struct Directory(AssertUnwindSafe<DirectoryObject<ObjectDatabase>>);
 
 impl DurableObject for Directory {
     fn new(state: State, _env: Env) -> Self {
-        Self(DirectoryObject::new(ObjectDatabase::new(storage(&state))))
+        Self(AssertUnwindSafe(DirectoryObject::new(ObjectDatabase::new(storage(
+            &state,
+        )))))
     }
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
         // The runtime holds the answer back until what was written is durable.
-        Response::from_bytes(self.0.answer(&request.bytes().await?))
+        let message = request.bytes().await?;
+        Response::from_bytes(caught(async { self.0.answer(&message) }).await?)
     }
 }
 

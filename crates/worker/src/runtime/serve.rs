@@ -1,13 +1,11 @@
 //! One request, from the runtime's hands to an answer.
 
-use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use ::http::request::Parts;
 use bytes::Bytes;
 use futures_channel::oneshot;
-use futures_util::FutureExt as _;
 use patchbay_core::api::{self, Answer, Host as _, Patchbay, Refusal};
 use wasm_bindgen::JsValue;
 use worker::{Context, Env, event, web_sys};
@@ -15,6 +13,7 @@ use worker::{Context, Env, event, web_sys};
 use super::bindings::Usage;
 use super::host::WorkerHost;
 use super::isolate::Isolate;
+use super::panics::caught;
 use super::{http, log};
 use crate::edge::EdgeStore;
 use crate::settings::Log;
@@ -82,7 +81,7 @@ async fn serve(isolate: &Isolate, usage: &Rc<Usage>, head: &Parts, request: web_
             Err(refusal) => admitted.refuse(refusal),
         }
     };
-    // Nothing of a request outlives its panic.
-    let answered = AssertUnwindSafe(answered).catch_unwind().await;
-    answered.unwrap_or_else(|_| admitted.refuse(Refusal::Failed))
+    caught(answered)
+        .await
+        .unwrap_or_else(|_| admitted.refuse(Refusal::Failed))
 }
