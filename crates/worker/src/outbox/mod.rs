@@ -69,7 +69,7 @@ pub(crate) fn tenant(statements: &dyn Statements) -> Result<Option<Tenant>, Stor
     first(statements, TENANT, &[], |row| crate::directory::tenant(text(row, 0)?))
 }
 
-/// Makes it the object of this tenant, once.
+/// Makes it the object of this tenant: of the first writes, which may come together, one does.
 pub(crate) fn set_tenant(statements: &dyn Statements, tenant: &Tenant) -> Result<(), StoreError> {
     statements.execute(SET_TENANT, &[tenant.as_str().into()])
 }

@@ -118,7 +118,7 @@ pub(super) const FORGET: &str = "DELETE FROM kept WHERE (kind, what, email) IN (
     SELECT kind, what, email FROM kept WHERE due_at IS NULL AND tried_at < ?1 ORDER BY tried_at LIMIT ?2)";
 
 pub(super) const TENANT: &str = "SELECT name FROM tenant";
-pub(super) const SET_TENANT: &str = "INSERT INTO tenant (name) VALUES (?1)";
+pub(super) const SET_TENANT: &str = "INSERT INTO tenant (name) VALUES (?1) ON CONFLICT (name) DO NOTHING";
 
 pub(super) const MOMENT: &str = "SELECT value FROM meta WHERE key = 'moment'";
 pub(super) const SINCE_BY_NAME: &str = "SELECT s.moment FROM connection c JOIN since s ON s.kind = 0 AND s.what = c.seq
