@@ -262,6 +262,20 @@ impl MemoryStore {
             .and_then(|state| state.workspaces.get_mut(&workspace));
         room.map(|room| room.members.insert(person, role)).is_some()
     }
+
+    /// Ends a membership, if there is one.
+    pub fn remove_member(&self, tenant: &Tenant, workspace: WorkspaceId, person: &Person) {
+        let mut tenants = self.tenants();
+        let room = tenants
+            .get_mut(tenant)
+            .and_then(|state| state.workspaces.get_mut(&workspace));
+        room.and_then(|room| room.members.remove(person));
+    }
+
+    /// A store of its own, with all that is in this one now.
+    pub fn copied(&self) -> Self {
+        Self(Arc::new(Mutex::new(self.tenants().clone())))
+    }
 }
 
 impl Store for MemoryStore {
