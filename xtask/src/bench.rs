@@ -3,6 +3,7 @@
 mod calls;
 mod fill;
 mod instructions;
+mod lambda;
 mod lines;
 mod load;
 mod machine;
@@ -17,29 +18,29 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::ValueEnum as _;
 
-use crate::run::build;
+use crate::run::{build, cargo, output};
 use crate::tools::{self, Cache};
 
 /// How to measure.
 #[derive(Debug, clap::Args)]
 pub struct Options {
+    /// Only these parts.
+    #[arg(value_enum, value_name = "PART")]
+    parts: Vec<Part>,
     /// One short round of each: to see that it works, not for figures.
     #[arg(long)]
     quick: bool,
     /// Write the figures into BENCHMARKS.md as well.
     #[arg(long, conflicts_with_all = ["compare", "url"])]
     write: bool,
-    /// Only these parts.
-    #[arg(long, value_enum, value_delimiter = ',')]
-    only: Vec<Part>,
     /// The largest number of connections that are stored.
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(10_000..))]
     stored: u64,
     /// Count instructions again and hold them against BENCHMARKS.md.
-    #[arg(long, conflicts_with_all = ["only", "url"])]
+    #[arg(long, conflicts_with_all = ["parts", "url"])]
     compare: bool,
     /// Drive the server at this address with the same calls instead. It keeps what is stored there.
-    #[arg(long, conflicts_with = "only")]
+    #[arg(long, conflicts_with = "parts")]
     url: Option<String>,
 }
 
@@ -52,6 +53,8 @@ enum Part {
     Sizes,
     /// Instructions of each operation.
     Instructions,
+    /// The function on AWS Lambda.
+    Lambda,
 }
 
 /// What is run.
@@ -59,6 +62,23 @@ struct Binaries {
     patchbay: PathBuf,
     hello: PathBuf,
     wrk: PathBuf,
+}
+
+impl Binaries {
+    fn build(cache: &Cache) -> anyhow::Result<Self> {
+        let wrk = tools::wrk(cache)?;
+        let [patchbay, hello] = build(
+            &[
+                "--release",
+                "--package=patchbay",
+                "--package=patchbay-server",
+                "--bin=patchbay",
+                "--example=hello",
+            ],
+            ["patchbay", "hello"],
+        )?;
+        Ok(Self { patchbay, hello, wrk })
+    }
 }
 
 /// How long, and how often.
@@ -95,30 +115,17 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         println!("\n{}", rounds.report());
         return Ok(ExitCode::SUCCESS);
     }
-    let wrk = tools::wrk(&cache)?;
-    let [patchbay, hello] = build(
-        &[
-            "--release",
-            "--package=patchbay",
-            "--package=patchbay-server",
-            "--bin=patchbay",
-            "--example=hello",
-        ],
-        ["patchbay", "hello"],
-    )?;
-    let binaries = Binaries { patchbay, hello, wrk };
-    // Beside the executables, since the system's folder for temporary files may be in memory.
-    let beside = binaries.patchbay.parent().context("the build has no folder")?;
-    let folder = tempfile::tempdir_in(beside)?;
+    let folder = tempfile::tempdir_in(build_folder()?)?;
     if options.compare {
+        let binaries = Binaries::build(&cache)?;
         let counts = instructions::count(&tools::valgrind(&cache)?, &binaries, folder.path())?;
         let (report, good) = counts.compare()?;
         println!("\n{report}");
         return Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     for part in Part::value_variants() {
-        if options.only.is_empty() || options.only.contains(part) {
-            let (name, figures) = measure(*part, options.stored, pace, &binaries, &cache, folder.path())?;
+        if options.parts.is_empty() || options.parts.contains(part) {
+            let (name, figures) = measure(*part, options.stored, pace, &cache, folder.path())?;
             println!("\n{figures}");
             if options.write {
                 report::write(name, &figures)?;
@@ -128,31 +135,49 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Where cargo puts what it builds: a folder on a disk, as the system's for temporary files need not be.
+fn build_folder() -> anyhow::Result<PathBuf> {
+    let metadata = output(cargo().args(["metadata", "--no-deps", "--format-version=1", "--locked"]))?;
+    let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
+    let folder = metadata.get("target_directory").and_then(|folder| folder.as_str());
+    Ok(folder.context("cargo names no folder for what it builds")?.into())
+}
+
 /// A part's name on the page, and its figures.
 fn measure(
     part: Part,
     stored: u64,
     pace: Pace,
-    binaries: &Binaries,
     cache: &Cache,
     folder: &Path,
 ) -> anyhow::Result<(&'static str, String)> {
-    let machine = machine::describe(&machine::filesystem(folder)?)?;
+    let native = || -> anyhow::Result<_> {
+        let binaries = Binaries::build(cache)?;
+        let data = format!("data on {}", machine::filesystem(folder)?);
+        Ok((binaries, machine::describe(&data)?))
+    };
     Ok(match part {
         Part::Calls => {
-            let rounds = calls::measure(pace, binaries, folder)?;
+            let (binaries, machine) = native()?;
+            let rounds = calls::measure(pace, &binaries, folder)?;
             ("calls", format!("{machine}\n{}", rounds.report()))
         }
         Part::Sizes => {
-            let sizes = size::measure(pace, usize::try_from(stored)?, binaries, folder)?;
+            let (binaries, machine) = native()?;
+            let sizes = size::measure(pace, usize::try_from(stored)?, &binaries, folder)?;
             ("sizes", format!("{machine}\n{}", sizes.report()))
         }
         Part::Instructions => {
-            let counts = instructions::count(&tools::valgrind(cache)?, binaries, folder)?;
+            let counts = instructions::count(&tools::valgrind(cache)?, &Binaries::build(cache)?, folder)?;
             (
                 instructions::PART,
                 format!("{}\n{}", machine::compiled()?, counts.report()),
             )
+        }
+        Part::Lambda => {
+            let bench = lambda::Bench::build(cache, folder)?;
+            let machine = machine::describe("data in DynamoDB Local, in memory")?;
+            ("lambda", format!("{machine}\n{}", bench.measure(pace, cache)?.report()))
         }
     })
 }

@@ -4,6 +4,7 @@
 
 mod bench;
 mod count;
+mod lambda;
 mod run;
 mod server;
 mod soak;

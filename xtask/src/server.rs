@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::run;
 
-/// Longer than the server gives running requests once it is asked to end.
+/// Longer than a server needs to start, or gives running requests once it is asked to end.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A server that listens on a free port of loopback. Dropped, it is told to end, and killed where it does not.
@@ -42,6 +42,23 @@ impl Server {
             .rsplit_once(" answers on ")
             .with_context(|| format!("the server's first line names no address: {greeting:?}"))?;
         server.url = url.to_owned();
+        Ok(server)
+    }
+
+    /// Starts `command`, which says nothing and is to answer at `url`, and waits until `path` there is answered with 200.
+    ///
+    /// # Errors
+    /// Where it does not start, or ends or says nothing for too long instead.
+    pub fn start_at(command: &mut Command, url: String, path: &str) -> anyhow::Result<Self> {
+        let child = command.spawn().with_context(|| format!("{command:?} did not start"))?;
+        let mut server = Self { child, url };
+        let started = Instant::now();
+        while !matches!(ureq::get(format!("{}{path}", server.url)).call(), Ok(answer) if answer.status() == 200) {
+            let ended = server.child.try_wait()?;
+            ensure!(ended.is_none(), "the server ended instead of answering: {ended:?}");
+            ensure!(started.elapsed() < PATIENCE, "the server does not answer");
+            std::thread::sleep(Duration::from_millis(50));
+        }
         Ok(server)
     }
 

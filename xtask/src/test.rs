@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
 
 use crate::count::{self, Count};
+use crate::lambda;
 use crate::run::{build, cargo, command, succeed, watch};
 use crate::server::{self, Server};
 use crate::tools::{self, Cache};
@@ -37,6 +38,8 @@ enum Check {
     Deny,
     /// What many clients at once are told by the real home is linearizable.
     Races(Home),
+    /// The real home answers random sequences of requests as the reference model does, with workspaces in this mode.
+    Model(Home, &'static str),
     /// The Worker is as small as it is meant to be.
     WorkerSize,
 }
@@ -46,6 +49,10 @@ enum Suite {
     /// The conformance cases against the real home, with workspaces in this mode.
     Conformance(Home, &'static str),
     Python(&'static str),
+    /// The real clients against the function.
+    LambdaClients,
+    /// Events of every kind that Lambda hands to a function.
+    LambdaEvents,
     /// What only the Worker has: counts of what it asks, kills of its runtime, panics.
     Worker,
 }
@@ -54,6 +61,8 @@ enum Suite {
 #[derive(Clone, Copy)]
 enum Home {
     Native,
+    /// The function under `cargo lambda watch`, over DynamoDB Local.
+    Lambda,
     /// The Worker in its real runtime.
     Worker(worker::Reads),
 }
@@ -63,6 +72,7 @@ impl fmt::Display for Home {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Native => "",
+            Self::Lambda => "lambda-",
             Self::Worker(Reads::Kv) => "worker-",
             Self::Worker(Reads::Strong) => "worker-strong-",
         })
@@ -90,11 +100,16 @@ fn steps() -> Vec<Step> {
         [
             Step::Suite(Suite::Conformance(home, "open")),
             Step::Suite(Suite::Conformance(home, "managed")),
+            Step::Check(Check::Model(home, "open")),
+            Step::Check(Check::Model(home, "managed")),
             Step::Check(Check::Races(home)),
         ]
     };
     steps.extend(over_http(Home::Native));
     steps.extend(PYTHON.map(|suite| Step::Suite(Suite::Python(suite))));
+    steps.extend(over_http(Home::Lambda));
+    steps.push(Step::Suite(Suite::LambdaClients));
+    steps.push(Step::Suite(Suite::LambdaEvents));
     steps.push(Step::Check(Check::WorkerSize));
     steps.extend(over_http(Home::Worker(Reads::Kv)));
     steps.extend(over_http(Home::Worker(Reads::Strong)));
@@ -109,10 +124,13 @@ impl fmt::Display for Step {
             Self::Check(Check::Wasm { package, .. }) => write!(f, "wasm-{package}"),
             Self::Check(Check::Deny) => f.write_str("deny"),
             Self::Check(Check::Races(home)) => write!(f, "{home}races"),
+            Self::Check(Check::Model(home, mode)) => write!(f, "{home}model-{mode}"),
             Self::Check(Check::WorkerSize) => f.write_str("worker-size"),
             Self::Suite(Suite::Cargo) => f.write_str("cargo"),
             Self::Suite(Suite::Conformance(home, mode)) => write!(f, "{home}conformance-{mode}"),
             Self::Suite(Suite::Python(suite)) => f.write_str(suite),
+            Self::Suite(Suite::LambdaClients) => f.write_str("lambda-clients"),
+            Self::Suite(Suite::LambdaEvents) => f.write_str("lambda-events"),
             Self::Suite(Suite::Worker) => f.write_str("worker-itself"),
         }
     }
@@ -186,8 +204,18 @@ impl Check {
             }
             Self::Deny => deny(&tools::cargo_deny(cache)?),
             Self::Races(home) => {
-                let success = against(*home, cache, "open", "patchbay-races", &["--clients", "8"])?.0;
+                let arguments = match home {
+                    // A list there is of no one moment, and everything takes longer.
+                    Home::Lambda => &["--each-name", "--operations", "3000"][..],
+                    _ => &[],
+                };
+                let success = against(*home, cache, "open", "patchbay-races", arguments)?.0;
                 ensure!(success, "what clients were told does not fit together");
+                Ok(())
+            }
+            Self::Model(home, mode) => {
+                let success = against(*home, cache, mode, "patchbay-model", &home.bound())?.0;
+                ensure!(success, "it does not answer as the model does");
                 Ok(())
             }
             Self::WorkerSize => worker::deployed(cache)?.check_size(),
@@ -234,26 +262,37 @@ impl Suite {
                 (success, count::cargo(&output))
             }
             Self::Conformance(home, mode) => {
-                let bound = match home {
-                    Home::Native => &[][..],
-                    Home::Worker(_) => &["--answer-bytes", worker::ANSWER_BYTES],
-                };
-                let (success, output) = against(*home, cache, mode, "patchbay-conformance", bound)?;
+                let mut arguments = home.bound();
+                if let Home::Lambda = home {
+                    arguments.push("--whole-bodies");
+                }
+                let (success, output) = against(*home, cache, mode, "patchbay-conformance", &arguments)?;
                 (success, count::conformance(&output))
             }
             Self::Python(suite) => {
-                let python = tools::python(cache, suite)?;
                 let [patchbay] = built(["patchbay"])?;
-                let folder = Path::new("tests").join(suite);
-                let (success, output) = watch(
-                    command(python)
-                        .args(["-m", "pytest"])
-                        .arg(folder)
-                        .arg("--patchbay-binary")
-                        .arg(patchbay)
-                        .env("PYTHONDONTWRITEBYTECODE", "1"),
-                )?;
+                let (success, output) = watch(pytest(cache, suite)?.arg("--patchbay-binary").arg(patchbay))?;
                 (success, count::pytest(&output))
+            }
+            Self::LambdaClients => {
+                let [patchbay, local] = built(["patchbay", "patchbay-dynamodb-local"])?;
+                let table = lambda::Table::start(cache, &patchbay, &local)?;
+                let open = lambda::watched(cache, &table, "open", "")?;
+                let managed = lambda::watched(cache, &table, "managed", "")?;
+                let (success, output) = watch(
+                    pytest(cache, "clients")?
+                        .args(["--patchbay-url", &open.url])
+                        .args(["--patchbay-managed-url", &managed.url])
+                        .args(["--patchbay-empty", &table.empty()]),
+                )?;
+                open.stop()?;
+                managed.stop()?;
+                (success, count::pytest(&output))
+            }
+            Self::LambdaEvents => {
+                let [patchbay, local] = built(["patchbay", "patchbay-dynamodb-local"])?;
+                let count = lambda::events(cache, &patchbay, &local)?;
+                (count.failed == 0, count)
             }
             Self::Worker => {
                 let (success, output) = watch(&mut worker::tests(cache)?)?;
@@ -274,6 +313,25 @@ fn built<const N: usize>(names: [&str; N]) -> anyhow::Result<[PathBuf; N]> {
     build(&[&EVERYTHING[..], &["--bins"]].concat(), names)
 }
 
+/// pytest on a suite.
+fn pytest(cache: &Cache, suite: &str) -> anyhow::Result<Command> {
+    let mut pytest = command(tools::python(cache, suite)?);
+    pytest.args(["-m", "pytest"]).arg(Path::new("tests").join(suite));
+    pytest.env("PYTHONDONTWRITEBYTECODE", "1");
+    Ok(pytest)
+}
+
+impl Home {
+    /// What the testkit's binaries are told of its bound for an answer.
+    fn bound(self) -> Vec<&'static str> {
+        match self {
+            Self::Native => vec![],
+            Self::Lambda => vec!["--answer-bytes", lambda::ANSWER_BYTES],
+            Self::Worker(_) => vec!["--answer-bytes", worker::ANSWER_BYTES],
+        }
+    }
+}
+
 /// Runs a binary of the testkit against a home of its own, which must then end as it promises when it is asked to.
 /// Gives whether it succeeded, and what it printed.
 fn against(
@@ -283,25 +341,26 @@ fn against(
     binary: &'static str,
     arguments: &[&str],
 ) -> anyhow::Result<(bool, String)> {
-    let [patchbay, binary] = built(["patchbay", binary])?;
+    let [patchbay, local, binary] = built(["patchbay", "patchbay-dynamodb-local", binary])?;
     let data = tempfile::tempdir().context("no folder for what it stores")?;
-    let (mut server, stale) = match home {
+    let mut command = command(binary);
+    // What the home runs over goes after it.
+    let mut table = None;
+    let server = match home {
         Home::Native => {
             let mut server = server::patchbay(&patchbay, data.path());
-            server.args(["--workspaces", mode, "--log", "error"]);
-            (server, 0)
+            Server::start(server.args(["--workspaces", mode, "--log", "error"]))?
         }
-        Home::Worker(reads) => (
-            worker::deployed(cache)?.serve_for_test(data.path(), reads, mode),
-            reads.stale_seconds(),
-        ),
+        Home::Lambda => {
+            let table = table.insert(lambda::Table::start(cache, &patchbay, &local)?);
+            lambda::watched(cache, table, mode, "")?
+        }
+        Home::Worker(reads) => {
+            command.args(["--stale-seconds", &reads.stale_seconds().to_string()]);
+            Server::start(&mut worker::deployed(cache)?.serve_for_test(data.path(), reads, mode))?
+        }
     };
-    let server = Server::start(&mut server)?;
-    let mut command = command(binary);
     command.arg(&server.url).args(["--workspaces", mode]).args(arguments);
-    if stale > 0 {
-        command.args(["--stale-seconds", &stale.to_string()]);
-    }
     let ran = watch(&mut command)?;
     server.stop()?;
     Ok(ran)

@@ -38,6 +38,7 @@ pub fn set_up() -> anyhow::Result<()> {
     for suite in test::PYTHON {
         python(&cache, suite)?;
     }
+    cargo_lambda(&cache)?;
     dynamodb_local(&cache)?;
     wrk(&cache)?;
     valgrind(&cache)?;
@@ -273,6 +274,14 @@ pub fn python(cache: &Cache, suite: &str) -> anyhow::Result<PathBuf> {
             })
         },
     )
+}
+
+/// `cargo-lambda`, which is installed as a Python package. Gives its executable.
+///
+/// # Errors
+/// As those of [`python`].
+pub fn cargo_lambda(cache: &Cache) -> anyhow::Result<PathBuf> {
+    Ok(python(cache, "lambda")?.with_file_name("cargo-lambda"))
 }
 
 /// DynamoDB Local, which the tests start by themselves. Gives the folder with its jars.

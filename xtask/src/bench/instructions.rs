@@ -139,7 +139,7 @@ impl Counts {
         let kept = kept(&page);
         anyhow::ensure!(
             !kept.is_empty(),
-            "the page holds no counts: run `cargo xtask bench --only {PART} --write`"
+            "the page holds no counts: run `cargo xtask bench {PART} --write`"
         );
         let mut report = String::from("| operation | kept | now | |\n|---|---:|---:|---:|\n");
         let mut good = true;

@@ -8,8 +8,8 @@ use anyhow::{Context as _, ensure};
 
 use crate::run::{command, output};
 
-/// A sentence a line: the machine, the versions, the date.
-pub fn describe(filesystem: &str) -> anyhow::Result<String> {
+/// A sentence a line: the machine, the versions, the date, and where the data is.
+pub fn describe(data: &str) -> anyhow::Result<String> {
     let information = fs::read_to_string("/proc/cpuinfo")?;
     let model = information
         .lines()
@@ -24,7 +24,7 @@ pub fn describe(filesystem: &str) -> anyhow::Result<String> {
     let (date, commit, compiled, kernel) = (date.trim(), commit.trim(), compiled()?, kernel.trim());
     Ok(format!(
         "{date}, commit {commit}. {compiled}\
-         CPU: {model}, {cores} cores, shared by server and client. Linux {kernel}, data on {filesystem}.\n\
+         CPU: {model}, {cores} cores, shared by server and client. Linux {kernel}, {data}.\n\
          Load average before the run: {load} (on a machine at rest it is near 0).\n"
     ))
 }

@@ -1,11 +1,12 @@
 //! Holds a home behind an address against the reference model.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use patchbay_core::model::Workspaces;
 use patchbay_testkit::model::Sequences;
-use patchbay_testkit::{Address, Setting};
+use patchbay_testkit::{Address, Patient, Setting};
 
 /// Sends a home random sequences of requests, and holds each answer against that of the reference model. The home must
 /// be fresh, and nobody else may use it: the model goes along with all that it is told.
@@ -19,6 +20,10 @@ struct Arguments {
     /// Its bound for an answer, in bytes.
     #[arg(long, default_value_t = 16 * 1024 * 1024)]
     answer_bytes: usize,
+    /// A read that finds something may show what was right up to so many seconds before, and is repeated until it is
+    /// right.
+    #[arg(long, default_value_t = 0)]
+    stale_seconds: u64,
     /// Sequences; the variable PROPTEST_CASES counts for more.
     #[arg(long, default_value_t = 40)]
     sequences: u32,
@@ -51,10 +56,11 @@ fn main() -> anyhow::Result<ExitCode> {
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // Its client makes connections on the runtime.
-    let target = {
+    let address = {
         let _inside = runtime.enter();
         Address::new(&arguments.url)?
     };
+    let target = Patient::new(&address, Duration::from_secs(arguments.stale_seconds));
     Ok(match sequences.on_target(&runtime, &target, setting) {
         Ok(came) => {
             let count: usize = came.values().sum();
