@@ -85,6 +85,8 @@ pub fn watched(cache: &Cache, table: &Table, workspaces: &str, base_path: &str) 
         .args(FUNCTION)
         .envs(CREDENTIALS)
         .env_remove("AWS_SESSION_TOKEN")
+        // Of cargo lambda itself.
+        .env("RUST_LOG", "warn")
         .envs([
             ("PATCHBAY_AUTH", "off"),
             ("PATCHBAY_BASE_PATH", base_path),
