@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::count::Count;
 use crate::run::{build, command, output, succeed};
 use crate::server::Server;
-use crate::tools::{self, Cache};
+use crate::tools::{self, Cache, CargoLambda};
 
 /// What is built for Lambda.
 const FUNCTION: [&str; 4] = [
@@ -72,14 +72,13 @@ impl Table {
 ///
 /// # Errors
 /// Where it does not build, or does not come to answer.
-pub fn watched(cache: &Cache, table: &Table, workspaces: &str, base_path: &str) -> anyhow::Result<Server> {
-    let cargo_lambda = tools::cargo_lambda(cache)?;
+pub fn watched(cargo_lambda: &CargoLambda, table: &Table, workspaces: &str, base_path: &str) -> anyhow::Result<Server> {
+    let mut watch = cargo_lambda.command()?;
     // So that the wait for its first answer is no wait for a compiler.
     build(&FUNCTION, ["patchbay"])?;
     let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port().to_string();
-    let mut watch = command(cargo_lambda);
     watch
-        .args(["lambda", "watch", "--ignore-changes", "--disable-cors"])
+        .args(["watch", "--ignore-changes", "--disable-cors"])
         .args(["--invoke-address", "127.0.0.1", "--invoke-port", &port])
         .args(["--concurrency", PROCESSES, "--locked"])
         .args(FUNCTION)
@@ -116,17 +115,18 @@ pub fn events(cache: &Cache, patchbay: &Path, dynamodb_local: &Path) -> anyhow::
         .collect::<Result<_, _>>()?;
     files.sort();
     ensure!(!files.is_empty(), "{EVENTS} is empty");
+    let cargo_lambda = tools::cargo_lambda(cache)?;
     let table = Table::start(cache, patchbay, dynamodb_local)?;
     let mut count = Count::default();
     for base_path in ["", MAPPING] {
-        let function = watched(cache, &table, "open", base_path)?;
+        let function = watched(&cargo_lambda, &table, "open", base_path)?;
         for file in &files {
             let name = file.to_string_lossy();
             let wanted = match name.ends_with(MAPPED) == (base_path == MAPPING) {
                 true => (200, Some(r#"{"connections":[]}"#)),
                 false => (404, None),
             };
-            let answer = output(&mut invoke(cache, &function, file)?)?;
+            let answer = output(&mut invoke(&cargo_lambda, &function, file)?)?;
             let answer: Value = serde_json::from_str(&answer).with_context(|| format!("{name}: {answer}"))?;
             let status = answer.get("statusCode").and_then(Value::as_u64);
             let body = answer.get("body").and_then(Value::as_str);
@@ -142,17 +142,10 @@ pub fn events(cache: &Cache, patchbay: &Path, dynamodb_local: &Path) -> anyhow::
     Ok(count)
 }
 
-fn invoke(cache: &Cache, function: &Server, event: &Path) -> anyhow::Result<Command> {
+fn invoke(cargo_lambda: &CargoLambda, function: &Server, event: &Path) -> anyhow::Result<Command> {
     let port = function.url.rsplit(':').next().context("the function has no port")?;
-    let mut invoke = command(tools::cargo_lambda(cache)?);
-    invoke.args([
-        "lambda",
-        "invoke",
-        "--invoke-address",
-        "127.0.0.1",
-        "--invoke-port",
-        port,
-    ]);
+    let mut invoke = cargo_lambda.command()?;
+    invoke.args(["invoke", "--invoke-address", "127.0.0.1", "--invoke-port", port]);
     invoke.arg("--data-file").arg(event);
     Ok(invoke)
 }

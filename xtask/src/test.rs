@@ -277,8 +277,9 @@ impl Suite {
             Self::LambdaClients => {
                 let [patchbay, local] = built(["patchbay", "patchbay-dynamodb-local"])?;
                 let table = lambda::Table::start(cache, &patchbay, &local)?;
-                let open = lambda::watched(cache, &table, "open", "")?;
-                let managed = lambda::watched(cache, &table, "managed", "")?;
+                let cargo_lambda = tools::cargo_lambda(cache)?;
+                let open = lambda::watched(&cargo_lambda, &table, "open", "")?;
+                let managed = lambda::watched(&cargo_lambda, &table, "managed", "")?;
                 let (success, output) = watch(
                     pytest(cache, "clients")?
                         .args(["--patchbay-url", &open.url])
@@ -353,7 +354,7 @@ fn against(
         }
         Home::Lambda => {
             let table = table.insert(lambda::Table::start(cache, &patchbay, &local)?);
-            lambda::watched(cache, table, mode, "")?
+            lambda::watched(&tools::cargo_lambda(cache)?, table, mode, "")?
         }
         Home::Worker(reads) => {
             command.args(["--stale-seconds", &reads.stale_seconds().to_string()]);

@@ -276,12 +276,33 @@ pub fn python(cache: &Cache, suite: &str) -> anyhow::Result<PathBuf> {
     )
 }
 
-/// `cargo-lambda`, which is installed as a Python package. Gives its executable.
+/// `cargo lambda`, which is a Python package, by the folder of the executables that come with it.
+pub struct CargoLambda(PathBuf);
+
+impl CargoLambda {
+    /// It, with a subcommand still to come.
+    ///
+    /// # Errors
+    /// Where `PATH` cannot be added to.
+    pub fn command(&self) -> anyhow::Result<Command> {
+        let mut cargo_lambda = command(self.0.join("cargo-lambda"));
+        // It looks by way of Python for the linker, which is a package beside it.
+        let others = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::env::join_paths([self.0.clone()].into_iter().chain(std::env::split_paths(&others)))?;
+        cargo_lambda.env("PATH", path).arg("lambda");
+        Ok(cargo_lambda)
+    }
+}
+
+/// `cargo lambda`.
 ///
 /// # Errors
 /// As those of [`python`].
-pub fn cargo_lambda(cache: &Cache) -> anyhow::Result<PathBuf> {
-    Ok(python(cache, "lambda")?.with_file_name("cargo-lambda"))
+pub fn cargo_lambda(cache: &Cache) -> anyhow::Result<CargoLambda> {
+    let python = python(cache, "lambda")?;
+    Ok(CargoLambda(
+        python.parent().context("Python is in no folder")?.to_owned(),
+    ))
 }
 
 /// DynamoDB Local, which the tests start by themselves. Gives the folder with its jars.

@@ -12,7 +12,7 @@ use super::report::{Targets, time};
 use super::sample::quantile;
 use crate::lambda::{TABLE, Table};
 use crate::run::{build, command, output, succeed};
-use crate::tools::{self, Cache};
+use crate::tools::{self, Cache, CargoLambda};
 
 /// The most bytes of a package, and the most seconds of a start and of Patchbay's own share of a warm call.
 const PACKAGE: u64 = 4_000_000;
@@ -82,8 +82,9 @@ struct WarmCall {
 impl Bench {
     /// Packages both functions, and builds what starts them.
     pub fn build(cache: &Cache, folder: &Path) -> anyhow::Result<Self> {
-        let patchbay = Package::build(cache, "crates/cli", "patchbay", folder)?;
-        let yardstick = Package::build(cache, "crates/lambda/yardstick", "patchbay-yardstick", folder)?;
+        let cargo_lambda = tools::cargo_lambda(cache)?;
+        let patchbay = Package::build(&cargo_lambda, "crates/cli", "patchbay", folder)?;
+        let yardstick = Package::build(&cargo_lambda, "crates/lambda/yardstick", "patchbay-yardstick", folder)?;
         let [dynamodb_local, times] = build(
             &["--release", "--package=patchbay-testkit", "--bins"],
             ["patchbay-dynamodb-local", "patchbay-lambda-times"],
@@ -127,15 +128,15 @@ impl Bench {
 
 impl Package {
     /// Builds what is deployed, as `sam build` does, and unpacks it.
-    fn build(cache: &Cache, package: &str, binary: &str, folder: &Path) -> anyhow::Result<Self> {
+    fn build(cargo_lambda: &CargoLambda, package: &str, binary: &str, folder: &Path) -> anyhow::Result<Self> {
         println!("packaging {binary}");
-        let mut cargo_lambda = command(tools::cargo_lambda(cache)?);
-        cargo_lambda
+        let mut build = cargo_lambda.command()?;
+        build
             .current_dir(package)
-            .args(["lambda", "build", "--release", "--locked", "--bin", binary])
+            .args(["build", "--release", "--locked", "--bin", binary])
             .args(["--output-format", "zip", "--lambda-dir"])
             .arg(folder);
-        succeed(&mut cargo_lambda)?;
+        succeed(&mut build)?;
         let unpacked = folder.join(binary);
         let zip = unpacked.join("bootstrap.zip");
         succeed(
