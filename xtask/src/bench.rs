@@ -7,9 +7,11 @@ mod lambda;
 mod lines;
 mod load;
 mod machine;
+mod paced;
 mod report;
 mod sample;
 mod size;
+mod worker;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -55,6 +57,8 @@ enum Part {
     Instructions,
     /// The function on AWS Lambda.
     Lambda,
+    /// The Worker in its runtime.
+    Worker,
 }
 
 /// What is run.
@@ -86,6 +90,8 @@ impl Binaries {
 struct Pace {
     rounds: usize,
     time: Duration,
+    /// Figures do not matter.
+    quick: bool,
 }
 
 impl Pace {
@@ -108,7 +114,8 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let cache = Cache::open()?;
     let (rounds, seconds) = if options.quick { (1, 2) } else { (3, 10) };
     let time = Duration::from_secs(seconds);
-    let pace = Pace { rounds, time };
+    let quick = options.quick;
+    let pace = Pace { rounds, time, quick };
     if let Some(url) = &options.url {
         let folder = tempfile::tempdir()?;
         let rounds = calls::measure_peer(pace, &tools::wrk(&cache)?, url, folder.path())?;
@@ -178,6 +185,11 @@ fn measure(
             let bench = lambda::Bench::build(cache, folder)?;
             let machine = machine::describe("data in DynamoDB Local, in memory")?;
             ("lambda", format!("{machine}\n{}", bench.measure(pace, cache)?.report()))
+        }
+        Part::Worker => {
+            let machine = machine::describe(&format!("data on {}", machine::filesystem(folder)?))?;
+            let figures = worker::measure(pace, cache, folder)?;
+            ("worker", format!("{machine}\n{}", figures.report()))
         }
     })
 }

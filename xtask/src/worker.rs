@@ -1,20 +1,22 @@
 //! `cargo xtask worker`: the Worker's bundle, and the Worker in the real runtime on this machine.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::OnceLock;
 
 use anyhow::{Context as _, ensure};
 
-use crate::run::{command, succeed};
+use crate::run::{command, output, succeed};
 use crate::tools::{self, Cache};
 
 /// What the Worker is told in secret on a developer's machine, and what it is told where that is not there.
 const SECRETS: [&str; 2] = ["infra/cloudflare/.dev.vars", EXAMPLE];
 const EXAMPLE: &str = "infra/cloudflare/.dev.vars.example";
+const TESTS: &str = "tests/worker";
 const SERVE: &str = "tests/worker/serve.mjs";
 /// What may be loaded before the first answer, gzipped.
-const MOST_BYTES: u64 = 400 * 1024;
+pub const MOST_BYTES: u64 = 400 * 1024;
 /// The Worker's bound for an answer.
 pub const ANSWER_BYTES: &str = "8388608";
 /// The shortest time that a Worker may be told to answer from KV what may be late.
@@ -67,6 +69,8 @@ pub enum Variant {
     Deployed,
     /// With a way to make a request panic.
     TestTrigger,
+    /// The smallest one that reads from KV, which Patchbay's is measured against.
+    Yardstick,
 }
 
 /// Where reads come from.
@@ -107,19 +111,32 @@ pub fn deployed(cache: &Cache) -> anyhow::Result<&'static Bundle> {
 /// Where a Worker does not build.
 pub fn tests(cache: &Cache) -> anyhow::Result<Command> {
     let panics = Bundle::build(cache, Variant::TestTrigger)?;
+    let mut files: Vec<_> = fs::read_dir(TESTS)?
+        .map(|file| Ok(file?.path()))
+        .collect::<anyhow::Result<_>>()?;
+    files.retain(|file| file.to_string_lossy().ends_with(".test.mjs"));
     let mut tests = command("node");
     tests
-        .args([
-            "--test",
-            "--test-concurrency=1",
-            "--test-reporter=spec",
-            "tests/worker/",
-        ])
+        .args(["--test", "--test-concurrency=1", "--test-reporter=spec"])
+        .args(files)
         .env("WORKER", &deployed(cache)?.main)
         .env("WORKER_THAT_PANICS", &panics.main)
         .env("WORKER_CONFIG", &panics.config)
         .env("WORKER_SECRETS", EXAMPLE);
     Ok(tests)
+}
+
+/// The runtime's executable.
+///
+/// # Errors
+/// Where npm has installed none for this machine.
+pub fn workerd() -> anyhow::Result<PathBuf> {
+    let path = output(
+        command("node")
+            .args(["--print", "require('workerd').default"])
+            .current_dir(TESTS),
+    )?;
+    Ok(PathBuf::from(path.trim()))
 }
 
 /// A Worker that is built: JavaScript, and the WebAssembly beside it.
@@ -128,6 +145,9 @@ pub struct Bundle {
     config: PathBuf,
     main: PathBuf,
 }
+
+/// The names of a bundle's files.
+pub const FILES: [&str; 2] = ["index.js", "index_bg.wasm"];
 
 impl Bundle {
     /// Builds it in release.
@@ -139,12 +159,18 @@ impl Bundle {
         let (package, output, config) = match variant {
             Variant::Deployed => ("crates/worker", "build", "infra/cloudflare/wrangler.jsonc"),
             Variant::TestTrigger => ("crates/worker", "build-test-trigger", "infra/cloudflare/wrangler.jsonc"),
+            Variant::Yardstick => (
+                "crates/worker/yardstick",
+                "build",
+                "crates/worker/yardstick/wrangler.jsonc",
+            ),
         };
         let mut build = tools::worker(cache)?.worker_build()?;
         build.current_dir(package).args(["--out-dir", output]);
         match variant {
             Variant::Deployed => build.args(["--profile", "worker", "--locked"]),
             Variant::TestTrigger => build.args(["--profile", "worker", "--locked", "--features", "test-trigger"]),
+            Variant::Yardstick => build.args(["--release", "--locked"]),
         };
         succeed(&mut build)?;
         Ok(Self {
@@ -159,13 +185,18 @@ impl Bundle {
     /// Where it is gone.
     pub fn gzipped(&self) -> anyhow::Result<u64> {
         let mut bytes = 0;
-        for file in [self.main.clone(), self.main.with_file_name("index_bg.wasm")] {
+        for file in self.files() {
             let mut gzip = command("gzip");
             let gzip = gzip.args(["--best", "--stdout"]).arg(&file).output()?;
             ensure!(gzip.status.success(), "{} cannot be gzipped", file.display());
             bytes += gzip.stdout.len() as u64;
         }
         Ok(bytes)
+    }
+
+    /// Its files, which are called [`FILES`].
+    pub fn files(&self) -> [PathBuf; 2] {
+        FILES.map(|file| self.main.with_file_name(file))
     }
 
     /// # Errors
@@ -177,15 +208,24 @@ impl Bundle {
         Ok(())
     }
 
-    /// Serves it as the suites want it: on empty storage, silent, with the secrets of the example.
+    /// Serves it as the suites want it: silent, with workspaces in this mode.
     pub fn serve_for_test(&self, data: &Path, reads: Reads, workspaces: &str) -> Command {
-        let mut serve = self.serve(data);
-        serve.args(["--secrets", EXAMPLE, "--set", "PATCHBAY_LOG=failures"]);
-        serve.args(["--set", &format!("PATCHBAY_WORKSPACES={workspaces}")]);
-        match reads {
-            Reads::Kv => serve.args(["--set", &format!("PATCHBAY_EDGE_MAX_AGE={MAX_AGE}")]),
-            Reads::Strong => serve.args(["--set", "PATCHBAY_READS=strong"]),
+        let age = MAX_AGE.to_string();
+        let reads = match reads {
+            Reads::Kv => ("PATCHBAY_EDGE_MAX_AGE", age.as_str()),
+            Reads::Strong => ("PATCHBAY_READS", "strong"),
         };
+        let settings = [("PATCHBAY_LOG", "failures"), ("PATCHBAY_WORKSPACES", workspaces), reads];
+        self.serve_with(data, &settings)
+    }
+
+    /// Serves it with the secrets of the example and these settings.
+    pub fn serve_with(&self, data: &Path, settings: &[(&str, &str)]) -> Command {
+        let mut serve = self.serve(data);
+        serve.args(["--secrets", EXAMPLE]);
+        for (name, value) in settings {
+            serve.args(["--set", &format!("{name}={value}")]);
+        }
         serve
     }
 
