@@ -313,7 +313,7 @@ impl Village {
             Act::Join { who, to } => {
                 self.line.follows.set(true);
                 let (to, person) = (room(to), person(who));
-                let joined = self.line.put_member(&by.tenant, to, &person, Role::Collaborator).await;
+                let joined = self.line.add_member(&by.tenant, to, &person, Role::Collaborator).await;
                 self.line.follows.set(false);
                 joined.to_string()
             }
@@ -364,7 +364,7 @@ impl Village {
 
 /// bob is known by e-mail to workspaces that he joins.
 fn caller(who: usize) -> Caller {
-    let mut caller = house::caller(CALLERS[who]);
+    let mut caller = sample::caller("acme", CALLERS[who], who == 0);
     caller.email = (CALLERS[who] == "bob").then(|| Subject::new("bob@x").unwrap());
     caller
 }
