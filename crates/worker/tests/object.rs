@@ -68,6 +68,20 @@ async fn a_tenant_enters_itself_in_the_directory_once_before_its_first_write() {
 }
 
 #[tokio::test]
+async fn the_first_writes_of_a_tenant_may_come_together() {
+    let (_, _, line) = house(60);
+    let ann = caller("acme", "ann", false);
+    let object = line.object(&ann.tenant);
+    let messages: Vec<Vec<u8>> = (0..8).map(|number| create(&ann, number)).collect();
+    for answer in join_all(messages.iter().map(|message| object.answer(message))).await {
+        assert_eq!(told(&answer).unwrap(), CreateOutcome::Created);
+    }
+    // All found the object unnamed, and it has one name now.
+    assert_eq!(line.directory.asks.get(), 8);
+    assert_eq!(line.number(&ann.tenant, "SELECT count(*) FROM tenant"), 1);
+}
+
+#[tokio::test]
 async fn an_object_answers_for_its_own_tenant_alone() {
     let (_, _, line) = house(60);
     let (ann, zoe) = (caller("acme", "ann", false), caller("other", "zoe", false));
