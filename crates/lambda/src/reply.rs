@@ -12,9 +12,9 @@ use crate::event::Origin;
 
 /// What of a reply is not the body, at most: field names, and all headers of the core's twice over.
 const FRAME: usize = 2 * 1024;
-/// A reply's bounds (contract, "Errors"). Lambda itself takes 6,291,556 bytes, and a load balancer 1 MB.
-const FROM_A_FUNCTION: Bound = Bound::InJson(5 * 1024 * 1024 - FRAME);
-const THROUGH_A_LOAD_BALANCER: Bound = Bound::InJson(900 * 1024 - FRAME);
+/// A reply's bounds (contract, "Errors"), less that. Lambda itself takes 6,291,556 bytes, and a load balancer 1 MB.
+pub(crate) const MOST: usize = 5 * 1024 * 1024 - FRAME;
+const MOST_BALANCED: usize = 900 * 1024 - FRAME;
 
 /// What goes back for an event.
 #[derive(Debug, Serialize)]
@@ -31,8 +31,8 @@ pub enum Reply {
 /// What the body of a reply may come to.
 pub(crate) fn bound(origin: Origin) -> Bound {
     match origin {
-        Origin::Rest | Origin::Http => FROM_A_FUNCTION,
-        Origin::LoadBalancer => THROUGH_A_LOAD_BALANCER,
+        Origin::Rest | Origin::Http => Bound::InJson(MOST),
+        Origin::LoadBalancer => Bound::InJson(MOST_BALANCED),
     }
 }
 

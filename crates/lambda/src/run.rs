@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use aws_sdk_dynamodb::config::{Credentials, Region, SharedCredentialsProvider};
-use aws_sdk_secretsmanager::error::DisplayErrorContext;
 use lambda_http::lambda_runtime::{LambdaEvent, Runtime};
 use lambda_http::service_fn;
 use patchbay_core::api::{Config, Host, Patchbay};
@@ -19,8 +18,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::event::Event;
 use crate::function::{Function, Invocation};
-use crate::log;
 use crate::settings::{Keys, Settings};
+use crate::{log, reply};
 
 /// Time for the first read of the table. Lambda gives a start ten seconds.
 const FIRST_READ: Duration = Duration::from_secs(3);
@@ -69,7 +68,7 @@ async fn serve(settings: Settings, host: impl Host + Copy) -> anyhow::Result<()>
     let config = Config {
         authentication: settings.authentication,
         workspaces: settings.workspaces,
-        answer_bytes: 0,
+        answer_bytes: reply::MOST,
     };
     let patchbay = Patchbay::new(store, ring?, host, config);
     let function = Rc::new(Function::new(patchbay, host, settings.base_path));
@@ -119,8 +118,8 @@ async fn ring(keys: Keys, aws: &aws_types::SdkConfig) -> anyhow::Result<KeyRing>
         .secret_id(&id)
         .send()
         .await;
-    let secret =
-        asked.map_err(|error| anyhow::anyhow!("the secret {id} cannot be read: {}", DisplayErrorContext(error)))?;
+    // By its causes' sentences alone: what it shows for debugging may hold the answer, and so the secret.
+    let secret = asked.with_context(|| format!("the secret {id} cannot be read"))?;
     let text = secret.secret_string.map(SecretString::from);
     let text = text.with_context(|| format!("the secret {id} is not a text"))?;
     KeyRing::from_json(text.expose_secret()).map_err(|error| anyhow::anyhow!("the secret {id} {error}"))

@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use tracing::level_filters::LevelFilter;
 
 /// The variables that the function reads.
-pub const VARIABLES: [&str; 9] = [
+pub const VARIABLES: [&str; 10] = [
     TABLE,
     ENDPOINT,
     KEYS,
@@ -15,6 +15,7 @@ pub const VARIABLES: [&str; 9] = [
     SECRETS_ENDPOINT,
     AUTH,
     WORKSPACES,
+    READS,
     BASE_PATH,
     LOG,
 ];
@@ -26,6 +27,7 @@ const KEYS_SECRET: &str = "PATCHBAY_KEYS_SECRET";
 const SECRETS_ENDPOINT: &str = "PATCHBAY_SECRETS_ENDPOINT";
 const AUTH: &str = "PATCHBAY_AUTH";
 const WORKSPACES: &str = "PATCHBAY_WORKSPACES";
+const READS: &str = "PATCHBAY_READS";
 const BASE_PATH: &str = "PATCHBAY_BASE_PATH";
 const LOG: &str = "PATCHBAY_LOG";
 
@@ -78,6 +80,9 @@ impl Settings {
         let base_path = variable(BASE_PATH)?.unwrap_or_default();
         let is_path = base_path.is_empty() || base_path.starts_with('/') && !base_path.ends_with('/');
         anyhow::ensure!(is_path, "{BASE_PATH} must begin with / and not end with one");
+        if let Some(other) = variable(READS)?.filter(|reads| reads != "strong") {
+            bail!("{READS} must be strong or not set, not {other:?}");
+        }
         Ok(Self {
             table: variable(TABLE)?.with_context(|| format!("{TABLE} must name the table"))?,
             endpoint: variable(ENDPOINT)?,
@@ -135,6 +140,7 @@ mod tests {
             (SECRETS_ENDPOINT, "http://127.0.0.1:8001"),
             (AUTH, "off"),
             (WORKSPACES, "managed"),
+            (READS, "strong"),
             (BASE_PATH, "/patchbay"),
             (LOG, "warn"),
         ])
@@ -165,6 +171,7 @@ mod tests {
             ([&whole[..], &[(AUTH, "on")]].concat(), AUTH),
             ([&whole[..], &[(WORKSPACES, "closed")]].concat(), WORKSPACES),
             ([&whole[..], &[(BASE_PATH, "patchbay")]].concat(), BASE_PATH),
+            ([&whole[..], &[(READS, "stale")]].concat(), READS),
             ([&whole[..], &[(BASE_PATH, "/")]].concat(), BASE_PATH),
             ([&whole[..], &[(LOG, "loud")]].concat(), LOG),
         ] {

@@ -1,0 +1,176 @@
+//! The real binary, started the way AWS Lambda starts it, over a table on DynamoDB Local.
+
+#![cfg(all(feature = "dynamodb", feature = "lambda"))]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use patchbay_testkit::DynamoDbLocal;
+use patchbay_testkit::lambda::{EmptyDynamoDb, Function, SecretsManager};
+
+const RING: &str = "k1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+const EVENT: &str = include_str!("../../lambda/tests/events/http-api.json");
+
+fn binary() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_patchbay"))
+}
+
+/// A table of its own for a test.
+fn table(name: &str) -> String {
+    let table = format!("function-{name}");
+    let made = Command::new(binary())
+        .args(["table", "create", "--table", &table])
+        .env("PATCHBAY_DYNAMODB_ENDPOINT", DynamoDbLocal::shared().url())
+        .envs([
+            ("AWS_REGION", "eu-central-1"),
+            ("AWS_ACCESS_KEY_ID", "local"),
+            ("AWS_SECRET_ACCESS_KEY", "local"),
+        ])
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    table
+}
+
+/// Starts the function; gives it, or that it did not start, and where its log is.
+async fn start(test: &str, variables: &[(&str, &str)]) -> (anyhow::Result<Function>, PathBuf) {
+    let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("function-{test}.log"));
+    let function = Function::start(binary(), variables, File::create(&log).unwrap().into()).await;
+    (function, log)
+}
+
+/// The status of a reply, and the whole of it as text.
+async fn invoke(function: &mut Function, event: &str) -> String {
+    let answered = function.invoke(event.to_owned()).await.unwrap();
+    String::from_utf8(answered.payload.to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn events_are_answered_with_the_ring_of_a_secret_and_leave_a_line_of_log_each() {
+    let secret = format!("{{\"sealing\":\"k1\",\"k1\":\"{}\"}}", "S".repeat(48));
+    let secrets = SecretsManager::start("ring", &secret).await.unwrap();
+    let variables = [
+        ("PATCHBAY_TABLE", &*table("answers")),
+        ("PATCHBAY_DYNAMODB_ENDPOINT", DynamoDbLocal::shared().url()),
+        ("PATCHBAY_KEYS_SECRET", "ring"),
+        ("PATCHBAY_SECRETS_ENDPOINT", &secrets.url()),
+        ("PATCHBAY_AUTH", "off"),
+    ];
+    let (function, log) = start("answers", &variables).await;
+    let mut function = function.unwrap();
+    let create = EVENT.replace("connections/list", "connections/create").replace(
+        r#"{\"limit\": 10}"#,
+        r#"{\"name\":\"a\",\"type\":\"T\",\"details\":\"hunter2\"}"#,
+    );
+    for (event, expected) in [
+        (&*create, "\"statusCode\":200"),
+        (EVENT, r#"\"details\":\"hunter2\""#),
+        (&*create, "\"statusCode\":409"),
+    ] {
+        let reply = invoke(&mut function, event).await;
+        assert!(reply.contains(expected), "{reply}");
+        let lines = fs::read_to_string(&log).unwrap();
+        // The line is there before the reply is.
+        let line = lines.lines().last().unwrap();
+        for part in [
+            "\"level\":\"INFO\"",
+            "\"method\":\"POST\"",
+            "\"request_id\":\"from-the-caller\"",
+            "\"gateway_request_id\":\"JKJaXmPLvHcESHA=\"",
+            "\"lambda_request_id\":\"",
+            "\"tenant\":\"default\"",
+            "\"micros\":",
+        ] {
+            assert!(line.contains(part), "{line}");
+        }
+    }
+    let lines = fs::read_to_string(&log).unwrap();
+    assert_eq!(lines.lines().count(), 3, "{lines}");
+    assert!(!lines.contains("hunter2") && !lines.contains("SSSS"), "{lines}");
+}
+
+#[tokio::test]
+async fn a_start_that_cannot_succeed_says_why_and_repeats_no_key() {
+    let table = EmptyDynamoDb::start().await.unwrap();
+    let secret = format!("{{\"sealing\":\"k2\",\"k1\":\"{}\"}}", "A".repeat(48));
+    let secrets = SecretsManager::start("ring", &secret).await.unwrap();
+    let (table, secrets) = (table.url(), secrets.url());
+    let reached = [("PATCHBAY_TABLE", "patchbay"), ("PATCHBAY_DYNAMODB_ENDPOINT", &*table)];
+    for (number, (variables, expected)) in [
+        (vec![("PATCHBAY_KEYS", RING)], "PATCHBAY_TABLE must name the table"),
+        (vec![("PATCHBAY_KEYS", "k1:AAAA")], "PATCHBAY_KEYS: entry 1"),
+        (
+            vec![("PATCHBAY_KEYS", RING), ("PATCHBAY_TABEL", "t")],
+            "PATCHBAY_TABEL is not a setting",
+        ),
+        (vec![], "PATCHBAY_KEYS_SECRET must name the secret"),
+        (
+            vec![
+                ("PATCHBAY_KEYS_SECRET", "ring"),
+                ("PATCHBAY_SECRETS_ENDPOINT", &*secrets),
+            ],
+            "the secret ring `sealing` must be",
+        ),
+        (
+            vec![
+                ("PATCHBAY_KEYS_SECRET", "gone"),
+                ("PATCHBAY_SECRETS_ENDPOINT", &*secrets),
+            ],
+            "the secret gone cannot be read: service error: ResourceNotFoundException",
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut variables = variables;
+        if number > 0 {
+            variables.extend(reached);
+        }
+        let (function, log) = start(&format!("refused-{number}"), &variables).await;
+        assert!(function.is_err(), "{expected}");
+        let said = fs::read_to_string(log).unwrap();
+        assert!(said.contains(expected), "{said}");
+        assert!(!said.contains("AAAA"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_setting_for_authentication_it_starts_says_so_and_refuses_every_call() {
+    let table = EmptyDynamoDb::start().await.unwrap().url();
+    let variables = [
+        ("PATCHBAY_TABLE", "patchbay"),
+        ("PATCHBAY_DYNAMODB_ENDPOINT", &*table),
+        ("PATCHBAY_KEYS", RING),
+    ];
+    let (function, log) = start("closed", &variables).await;
+    let mut function = function.unwrap();
+    let said = fs::read_to_string(&log).unwrap();
+    assert!(said.contains("every call is refused: PATCHBAY_AUTH"), "{said}");
+    assert!(invoke(&mut function, EVENT).await.contains("\"statusCode\":503"));
+}
+
+#[tokio::test]
+async fn a_table_out_of_reach_is_503_once_there_is_a_call_and_no_failed_start() {
+    // Nothing listens on a port that was free a moment ago.
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let variables = [
+        ("PATCHBAY_TABLE", "patchbay"),
+        ("PATCHBAY_DYNAMODB_ENDPOINT", &*format!("http://{free}")),
+        ("PATCHBAY_KEYS", RING),
+        ("PATCHBAY_AUTH", "off"),
+    ];
+    let (function, log) = start("unreachable", &variables).await;
+    let mut function = function.unwrap();
+    let said = fs::read_to_string(&log).unwrap();
+    assert!(said.contains("so far"), "{said}");
+    let reply = invoke(&mut function, EVENT).await;
+    assert!(
+        reply.contains("\"statusCode\":503") && reply.contains("\"retry-after\""),
+        "{reply}"
+    );
+}
