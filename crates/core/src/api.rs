@@ -605,4 +605,12 @@ pub(crate) mod tests {
             assert!(made(refused));
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn an_answer_counts_for_what_it_takes_as_a_string_in_json(json in "[\\PC\n\r\t\"\\\\]{0,100}") {
+            let encoded = serde_json::to_string(&json).unwrap().len() - 2;
+            proptest::prop_assert_eq!(Bound::InJson(0).count(json.as_bytes()), encoded);
+        }
+    }
 }

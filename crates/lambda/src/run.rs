@@ -53,7 +53,8 @@ async fn serve(settings: Settings, host: impl Host + Copy) -> anyhow::Result<()>
     let aws = client::sdk_config(region()?, credentials()?, client::http_client());
     let mut dynamodb = aws_sdk_dynamodb::config::Builder::from(&aws);
     dynamodb.set_endpoint_url(settings.endpoint);
-    let store = DynamoStore::new(aws_sdk_dynamodb::Client::from_conf(dynamodb.build()), settings.table);
+    let dynamodb = aws_sdk_dynamodb::Client::from_conf(dynamodb.build());
+    let store = DynamoStore::new(dynamodb, settings.table).with_reads(settings.reads);
     // Both open a connection, which is most of what they take.
     let (ring, first_read) = tokio::join!(
         ring(settings.keys, &aws),

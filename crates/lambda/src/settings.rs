@@ -3,6 +3,7 @@
 use anyhow::{Context as _, bail};
 use patchbay_core::identity::Authentication;
 use patchbay_core::model::Workspaces;
+use patchbay_dynamodb::Reads;
 use secrecy::SecretString;
 use tracing::level_filters::LevelFilter;
 
@@ -44,6 +45,8 @@ pub struct Settings {
     pub authentication: Authentication,
     /// Whether workspaces come into being by being named.
     pub workspaces: Workspaces,
+    /// How fresh reads are.
+    pub reads: Reads,
     /// What stands before every path: empty, or `/` and more without a `/` at its end.
     pub base_path: String,
     /// From which level on there is a log.
@@ -80,9 +83,6 @@ impl Settings {
         let base_path = variable(BASE_PATH)?.unwrap_or_default();
         let is_path = base_path.is_empty() || base_path.starts_with('/') && !base_path.ends_with('/');
         anyhow::ensure!(is_path, "{BASE_PATH} must begin with / and not end with one");
-        if let Some(other) = variable(READS)?.filter(|reads| reads != "strong") {
-            bail!("{READS} must be strong or not set, not {other:?}");
-        }
         Ok(Self {
             table: variable(TABLE)?.with_context(|| format!("{TABLE} must name the table"))?,
             endpoint: variable(ENDPOINT)?,
@@ -93,6 +93,7 @@ impl Settings {
                 Some("managed") => Workspaces::Managed,
                 Some(other) => bail!("{WORKSPACES} must be open or managed, not {other:?}"),
             },
+            reads: Reads::of_setting(variable(READS)?.as_deref())?,
             base_path,
             log: match variable(LOG)? {
                 None => LevelFilter::INFO,
@@ -127,6 +128,7 @@ mod tests {
         assert!(matches!(settings.keys, Keys::Given(_)));
         assert!(matches!(settings.authentication, Authentication::NotConfigured));
         assert_eq!(settings.workspaces, Workspaces::Open);
+        assert_eq!(settings.reads, Reads::Strong);
         assert_eq!(settings.log, LevelFilter::INFO);
         assert!(!format!("{settings:?}").contains("AAAA"));
     }
@@ -140,7 +142,7 @@ mod tests {
             (SECRETS_ENDPOINT, "http://127.0.0.1:8001"),
             (AUTH, "off"),
             (WORKSPACES, "managed"),
-            (READS, "strong"),
+            (READS, "eventual"),
             (BASE_PATH, "/patchbay"),
             (LOG, "warn"),
         ])
@@ -152,6 +154,7 @@ mod tests {
         assert_eq!((&*id, endpoint.as_deref()), ("arn", Some("http://127.0.0.1:8001")));
         assert!(matches!(settings.authentication, Authentication::Off(_)));
         assert_eq!(settings.workspaces, Workspaces::Managed);
+        assert_eq!(settings.reads, Reads::Eventual);
         assert_eq!(settings.base_path, "/patchbay");
         assert_eq!(settings.log, LevelFilter::WARN);
     }
