@@ -41,8 +41,13 @@ def template(source):
     return transform(built, {}, NoManagedPolicies())
 
 
+@pytest.fixture(scope="session")
+def patchbay(request):
+    return request.config.getoption("--patchbay-binary").resolve()
+
+
 @pytest.fixture
-def table_asked_for(request):
+def table_asked_for(patchbay):
     """The request of `patchbay table create`."""
     asked = []
 
@@ -76,8 +81,7 @@ def table_asked_for(request):
             "PATCHBAY_DYNAMODB_ENDPOINT": f"http://127.0.0.1:{server.server_port}",
             "PATCHBAY_TABLE": "patchbay",
         }
-        binary = request.config.getoption("--patchbay-binary").resolve()
-        subprocess.run([binary, "table", "create"], env=environment, check=True, timeout=60)
+        subprocess.run([patchbay, "table", "create"], env=environment, check=True, timeout=60)
         server.shutdown()
     [table] = asked
     return table

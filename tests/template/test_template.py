@@ -119,6 +119,20 @@ def test_the_function_knows_where_its_key_is_and_not_the_key(template):
     }
 
 
+def test_the_function_takes_each_of_its_settings(template, patchbay):
+    seen = set()
+    for stack in every_stack(template, Architecture=["arm64"], LogRetentionDays=[1]):
+        variables = only(stack.resources(), "AWS::Lambda::Function")["Environment"]["Variables"]
+        environment = {name: value if isinstance(value, str) else "somewhere" for name, value in variables.items()}
+        started = subprocess.run(
+            [patchbay], env=environment | {"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:1"}, capture_output=True, text=True
+        )
+        # What it lacks is what Lambda would set.
+        assert started.stderr == "patchbay: AWS_REGION is not set, as Lambda sets it\n"
+        seen.add((environment["PATCHBAY_WORKSPACES"], environment["PATCHBAY_READS"]))
+    assert len(seen) == 4
+
+
 def test_the_function_may_do_what_it_does_and_nothing_else(template):
     role = only(template["Resources"], "AWS::IAM::Role")
     assert role.keys() == {"AssumeRolePolicyDocument", "Policies"}

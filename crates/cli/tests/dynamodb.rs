@@ -145,7 +145,9 @@ fn what_was_stored_is_there_after_a_restart_and_the_log_shows_no_details() {
     assert_eq!(code, Some(0));
     assert!(log.contains("connections/create") && !log.contains("hunter2"), "{log}");
 
-    let server = Server::spawn(serve(&table));
+    let mut eventual = serve(&table);
+    eventual.env("PATCHBAY_READS", "eventual");
+    let server = Server::spawn(eventual);
     let (status, answer) = server.call("connections/get", "{\"name\":\"w\"}");
     assert_eq!(status, 200);
     assert!(answer.contains("\"details\":{\"password\":\"hunter2\"}"), "{answer}");
@@ -195,5 +197,5 @@ fn a_start_without_table_keys_region_or_dynamodb_says_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let mut elsewhere = command(&table, &["serve", "--listen", "127.0.0.1:0"]);
     elsewhere.current_dir(folder.path());
-    assert!(refused(elsewhere).contains("give --store dynamodb as well"));
+    assert!(refused(elsewhere).contains("needs --store dynamodb"));
 }

@@ -8,11 +8,11 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Builder;
 use patchbay_core::store::Store as _;
 use patchbay_dynamodb::client::{http_client, sdk_config};
-use patchbay_dynamodb::{DynamoStore, Made, make_table};
+use patchbay_dynamodb::{DynamoStore, Made, Reads, make_table};
 
 use super::keys::{self, Source};
 use super::serve::{self, Serving};
-use super::settings::{self, TableAt};
+use super::settings::{self, ReadsMode, TableAt};
 
 /// Makes the table, or finds it as it has to be.
 ///
@@ -48,7 +48,11 @@ pub fn serve(serving: Serving<'_>) -> anyhow::Result<()> {
     )?;
     let ring = keys::of_variable(&ring)?;
     serve::runtime()?.block_on(async {
-        let store = DynamoStore::new(client(at).await?, name);
+        let reads = match serving.settings.reads {
+            Some(ReadsMode::Eventual) => Reads::Eventual,
+            Some(ReadsMode::Strong) | None => Reads::Strong,
+        };
+        let store = DynamoStore::new(client(at).await?, name).with_reads(reads);
         let ready = store.ready().await;
         ready.with_context(|| format!("the table {name} cannot be read; `patchbay table create` makes one"))?;
         let native = serving.native(store, ring);

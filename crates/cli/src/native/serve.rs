@@ -72,10 +72,10 @@ pub fn run(serve: &Serve, data: &Path) -> anyhow::Result<()> {
 }
 
 fn over_folder(serving: Serving<'_>, data: &Path) -> anyhow::Result<()> {
-    let table = &serving.settings.table;
+    let Serve { table, reads, .. } = serving.settings;
     ensure!(
-        table.table.is_none() && table.endpoint.is_none(),
-        "a table on DynamoDB is named, but the store is not there: give --store dynamodb as well"
+        table.table.is_none() && table.endpoint.is_none() && reads.is_none(),
+        "what is said of a table or its reads needs --store dynamodb beside it"
     );
     let (ring, source) = keys::ring(settings::keys()?, data)?;
     let committed = serving.metrics.clone();

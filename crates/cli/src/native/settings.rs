@@ -85,6 +85,9 @@ pub struct Serve {
     pub store: StoreKind,
     #[command(flatten)]
     pub table: TableAt,
+    /// How fresh reads of a table on DynamoDB are; strong, unless told otherwise.
+    #[arg(long, env = "PATCHBAY_READS", value_enum)]
+    pub reads: Option<ReadsMode>,
     /// The address to listen on; port 0 takes a free one.
     #[arg(long, env = "PATCHBAY_LISTEN", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
@@ -115,6 +118,15 @@ pub enum StoreKind {
     Sqlite,
     /// A table on DynamoDB.
     Dynamodb,
+}
+
+/// How fresh reads are.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum ReadsMode {
+    /// Every change that was acknowledged before is in them.
+    Strong,
+    /// Changes of the last moments may be missing; costs half.
+    Eventual,
 }
 
 /// See [`Workspaces`].
