@@ -309,8 +309,11 @@ impl Suite {
     }
 }
 
-/// The executables of these names.
-fn built<const N: usize>(names: [&str; N]) -> anyhow::Result<[PathBuf; N]> {
+/// The executables of these names, with all features.
+///
+/// # Errors
+/// Where the build fails.
+pub fn built<const N: usize>(names: [&str; N]) -> anyhow::Result<[PathBuf; N]> {
     build(&[&EVERYTHING[..], &["--bins"]].concat(), names)
 }
 

@@ -12,6 +12,7 @@ use super::report::{Targets, time};
 use super::sample::quantile;
 use crate::lambda::{TABLE, Table};
 use crate::run::{build, command, output, succeed};
+use crate::test;
 use crate::tools::{self, Cache, CargoLambda};
 
 /// The most bytes of a package, and the most seconds of a start and of Patchbay's own share of a warm call.
@@ -30,6 +31,9 @@ pub struct Bench {
     dynamodb_local: PathBuf,
     times: PathBuf,
 }
+
+/// The name of what Patchbay is held against.
+const YARDSTICK: &str = "patchbay-yardstick";
 
 /// What was measured.
 pub struct Figures {
@@ -84,12 +88,12 @@ impl Bench {
     pub fn build(cache: &Cache, folder: &Path) -> anyhow::Result<Self> {
         let cargo_lambda = tools::cargo_lambda(cache)?;
         let patchbay = Package::build(&cargo_lambda, "crates/cli", "patchbay", folder)?;
-        let yardstick = Package::build(&cargo_lambda, "crates/lambda/yardstick", "patchbay-yardstick", folder)?;
-        let [dynamodb_local, times] = build(
-            &["--release", "--package=patchbay-testkit", "--bins"],
-            ["patchbay-dynamodb-local", "patchbay-lambda-times"],
+        let yardstick = Package::build(&cargo_lambda, "crates/lambda/yardstick", YARDSTICK, folder)?;
+        let [times] = build(
+            &["--release", "--package=patchbay-testkit", "--bin=patchbay-lambda-times"],
+            ["patchbay-lambda-times"],
         )?;
-        let [native] = build(&["--package=patchbay", "--features=dynamodb"], ["patchbay"])?;
+        let [native, dynamodb_local] = test::built(["patchbay", "patchbay-dynamodb-local"])?;
         Ok(Self {
             patchbay,
             yardstick,
@@ -136,6 +140,10 @@ impl Package {
             .args(["build", "--release", "--locked", "--bin", binary])
             .args(["--output-format", "zip", "--lambda-dir"])
             .arg(folder);
+        if binary == YARDSTICK {
+            // A workspace of its own would have a folder of its own for what is built.
+            build.env("CARGO_TARGET_DIR", folder.with_file_name(YARDSTICK));
+        }
         succeed(&mut build)?;
         let unpacked = folder.join(binary);
         let zip = unpacked.join("bootstrap.zip");
