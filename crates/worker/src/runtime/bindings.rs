@@ -10,8 +10,7 @@ use futures_util::future::{Either, select};
 use js_sys::Uint8Array;
 use patchbay_core::store::StoreError;
 use wasm_bindgen::JsValue;
-use worker::wasm_bindgen_futures::JsFuture;
-use worker::{Delay, Env, KvStore, Method, ObjectNamespace, Request, RequestInit, web_sys};
+use worker::{Delay, Env, KvStore, Method, ObjectNamespace, Request, RequestInit};
 
 use super::error::{message, unreached};
 use crate::memory::{Memory, Share};
@@ -21,6 +20,8 @@ use crate::surroundings::{Authority, Kv, KvError, Whom};
 const KV_TIME: Duration = Duration::from_secs(5);
 /// How long an object may take. It answers in a moment or not at all, and every request must come to an end.
 const OBJECT_TIME: Duration = Duration::from_secs(30);
+/// The header by which an object says how long its answer is, before it is read.
+pub const LENGTH: &str = "patchbay-length";
 /// The name of the one object in its namespace.
 const DIRECTORY: &str = "directory";
 
@@ -137,17 +138,13 @@ impl Authority for Objects {
             return Err(StoreError::Unavailable(silent));
         };
         let told = told.map_err(|error| unreached(&JsValue::from(error)))?;
-        // What changes something is told in a few bytes, so this refuses only what can be asked for again.
-        if self.usage.hold(told.length() as usize) {
-            Ok(told.to_vec())
-        } else {
-            Err(StoreError::Busy("the isolate holds as much as it may".into()))
-        }
+        told.ok_or_else(|| StoreError::Busy("the isolate holds as much as it may".into()))
     }
 }
 
 impl Objects {
-    async fn send(&self, whom: Whom<'_>, message: &[u8]) -> worker::Result<Uint8Array> {
+    /// What an object answers; nothing where the isolate cannot hold it now.
+    async fn send(&self, whom: Whom<'_>, message: &[u8]) -> worker::Result<Option<Vec<u8>>> {
         let object = match whom {
             Whom::Tenant(tenant) => self.bindings.tenants.get_by_name(tenant.as_str())?,
             Whom::Directory => self.bindings.directory.get_by_name(DIRECTORY)?,
@@ -164,8 +161,13 @@ impl Objects {
             address
         };
         let request = Request::new_with_init(address, &init)?;
-        let response = web_sys::Response::from(object.fetch_with_request(request).await?);
-        Ok(Uint8Array::new(&JsFuture::from(response.array_buffer()?).await?))
+        let mut response = object.fetch_with_request(request).await?;
+        let length = response.headers().get(LENGTH)?.and_then(|length| length.parse().ok());
+        // What changes something is told in a few bytes, so this refuses only what can be asked for again.
+        if !self.usage.hold(length.unwrap_or(0)) {
+            return Ok(None);
+        }
+        response.bytes().await.map(Some)
     }
 }
 

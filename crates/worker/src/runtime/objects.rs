@@ -9,7 +9,7 @@ use patchbay_core::store::StoreError;
 use worker::wasm_bindgen_futures::JsFuture;
 use worker::{DurableObject, Env, Request, Response, Result, State, durable_object};
 
-use super::bindings::{KvNamespace, Objects, Usage};
+use super::bindings::{KvNamespace, LENGTH, Objects, Usage};
 use super::database::ObjectDatabase;
 use super::error::message;
 use super::host::WorkerHost;
@@ -49,7 +49,7 @@ impl DurableObject for Tenant {
         let message = request.bytes().await?;
         #[cfg(feature = "test-trigger")]
         super::trigger::arm(&request.inner().url());
-        Response::from_bytes(caught(object.answer(&message)).await?)
+        told(caught(object.answer(&message)).await?)
     }
 
     async fn alarm(&self) -> Result<Response> {
@@ -75,8 +75,15 @@ impl DurableObject for Directory {
     async fn fetch(&self, mut request: Request) -> Result<Response> {
         // The runtime holds the answer back until what was written is durable.
         let message = request.bytes().await?;
-        Response::from_bytes(caught(async { self.0.answer(&message) }).await?)
+        told(caught(async { self.0.answer(&message) }).await?)
     }
+}
+
+/// The response to a message.
+fn told(answer: Vec<u8>) -> Result<Response> {
+    Response::builder()
+        .with_header(LENGTH, &answer.len().to_string())?
+        .from_bytes(answer)
 }
 
 /// What a tenant's object has around it.
