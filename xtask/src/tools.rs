@@ -16,7 +16,7 @@ use crate::test;
 
 mod wasm;
 
-pub use wasm::{Wasm, wasm};
+pub use wasm::{UNWINDING, Wasm, wasm};
 
 const CARGO_DENY: &str = "0.20.2";
 const WORKER_BUILD: &str = "0.8.7";
@@ -172,17 +172,29 @@ pub fn worker(cache: &Cache) -> anyhow::Result<WorkerTools> {
 }
 
 impl WorkerTools {
-    /// `worker-build`, which would download the other tools if it were not told where they are.
+    /// `worker-build`, for a Worker by the book.
     ///
     /// # Errors
     /// Where this process has no sensible `PATH`.
     pub fn worker_build(&self) -> anyhow::Result<Command> {
-        let mut build = self.wasm.cargo_runner(&self.worker_build)?;
+        Ok(self.told(self.wasm.runner(&self.worker_build)?))
+    }
+
+    /// `worker-build`, for a Worker whose panics unwind. Its last argument must be [`UNWINDING`].
+    ///
+    /// # Errors
+    /// Where this process has no sensible `PATH`.
+    pub fn unwinding_worker_build(&self) -> anyhow::Result<Command> {
+        Ok(self.told(self.wasm.unwinding_runner(&self.worker_build)?))
+    }
+
+    /// It would download the other tools if it were not told where they are.
+    fn told(&self, mut build: Command) -> Command {
         build
             .env("WASM_BINDGEN_BIN", &self.wasm_bindgen)
             .env("WASM_OPT_BIN", self.npm.join("node_modules/.bin/wasm-opt"))
             .env("ESBUILD_BIN", self.npm.join("node_modules/esbuild/bin/esbuild"));
-        Ok(build)
+        build
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use anyhow::{Context as _, ensure};
 
 use crate::run::{command, output, succeed};
-use crate::tools::{self, Cache};
+use crate::tools::{self, Cache, UNWINDING};
 
 /// What the Worker is told in secret on a developer's machine, and what it is told where that is not there.
 const SECRETS: [&str; 2] = ["infra/cloudflare/.dev.vars", EXAMPLE];
@@ -165,11 +165,18 @@ impl Bundle {
                 "crates/worker/yardstick/wrangler.jsonc",
             ),
         };
-        let mut build = tools::worker(cache)?.worker_build()?;
+        let tools = tools::worker(cache)?;
+        let mut build = match variant {
+            Variant::Yardstick => tools.worker_build()?,
+            // A request that panics must cost itself alone.
+            Variant::Deployed | Variant::TestTrigger => tools.unwinding_worker_build()?,
+        };
         build.current_dir(package).args(["--out-dir", output]);
         match variant {
-            Variant::Deployed => build.args(["--profile", "worker", "--locked"]),
-            Variant::TestTrigger => build.args(["--profile", "worker", "--locked", "--features", "test-trigger"]),
+            Variant::Deployed => build.args(["--profile", "worker", "--locked", UNWINDING]),
+            Variant::TestTrigger => {
+                build.args(["--profile", "worker", "--locked", "--features=test-trigger", UNWINDING])
+            }
             Variant::Yardstick => build.args(["--release", "--locked"]),
         };
         succeed(&mut build)?;

@@ -17,7 +17,7 @@ const WASM: &str = "wasm32-unknown-unknown";
 
 /// A toolchain that compiles for WebAssembly.
 pub enum Wasm {
-    /// rustup's own, with the target added.
+    /// rustup's own, with the target and the standard library's sources added.
     Rustup,
     /// Debian's, for machines whose rustup cannot download. Its standard library is built from Debian's sources into
     /// this sysroot, since Debian has no package of it for this target.
@@ -49,7 +49,7 @@ impl Wasm {
     ///
     /// # Errors
     /// Where this process has no sensible `PATH`.
-    pub fn cargo_runner(&self, program: &Path) -> anyhow::Result<Command> {
+    pub fn runner(&self, program: &Path) -> anyhow::Result<Command> {
         Ok(match self {
             Self::Rustup => command(program),
             Self::Debian { sysroot } => {
@@ -62,7 +62,25 @@ impl Wasm {
             }
         })
     }
+
+    /// A program that itself runs `cargo` and `rustc` for this target and must hand [`UNWINDING`] on to `cargo`: panics
+    /// unwind then, where the standard library that is shipped for this target aborts.
+    ///
+    /// # Errors
+    /// Where this process has no sensible `PATH`.
+    pub fn unwinding_runner(&self, program: &Path) -> anyhow::Result<Command> {
+        let mut runner = self.runner(program)?;
+        runner
+            .env("CARGO_ENCODED_RUSTFLAGS", "-Cpanic=unwind")
+            .envs(MAY_BUILD_STD);
+        Ok(runner)
+    }
 }
+
+/// Has `cargo` build a standard library that unwinds.
+pub const UNWINDING: &str = "-Zbuild-std=std,panic_unwind";
+/// `-Zbuild-std` is there only for nightly compilers, or those told that they may.
+const MAY_BUILD_STD: [(&str, &str); 1] = [("RUSTC_BOOTSTRAP", "1")];
 
 /// `PATH` with these folders first.
 fn before_path(folders: &[&Path]) -> anyhow::Result<OsString> {
@@ -79,22 +97,23 @@ pub fn wasm(cache: &Cache) -> anyhow::Result<Wasm> {
     cache.ensure(
         "WebAssembly target",
         || {
-            let folder = output(command("rustc").args(["--print", "target-libdir", "--target", WASM])).ok()?;
-            if Path::new(folder.trim()).exists() {
+            let rustc = |what: &[&str]| output(command("rustc").arg("--print").args(what)).ok();
+            let target = rustc(&["target-libdir", "--target", WASM])?;
+            let sources = Path::new(rustc(&["sysroot"])?.trim()).join("lib/rustlib/src/rust/library/std");
+            if Path::new(target.trim()).exists() && sources.exists() {
                 return Some(Wasm::Rustup);
             }
             let sysroot = cache.find(&debian_key().ok()?)?;
             Some(Wasm::Debian { sysroot })
         },
         || {
-            let rustup = within(
-                Duration::from_secs(120),
-                command("rustup").args(["target", "add", WASM]),
-            );
-            if matches!(rustup, Ok(true)) {
+            let added = [["target", "add", WASM], ["component", "add", "rust-src"]]
+                .iter()
+                .all(|what| matches!(within(Duration::from_secs(120), command("rustup").args(what)), Ok(true)));
+            if added {
                 return Ok(());
             }
-            println!("rustup could not add {WASM}: taking Debian's Rust for it");
+            println!("rustup could not add {WASM} and its sources: taking Debian's Rust for it");
             apt(&[
                 "rustc-web",
                 "cargo-web",
@@ -135,8 +154,7 @@ fn build_std(sysroot: &Path) -> anyhow::Result<()> {
     succeed(
         debian("/usr/bin/cargo")
             .current_dir(seed.path())
-            // `-Zbuild-std` is there only for nightly compilers, or those told that they may.
-            .env("RUSTC_BOOTSTRAP", "1")
+            .envs(MAY_BUILD_STD)
             // Without bitcode, link-time optimisation finds nothing to work on.
             .env("CARGO_ENCODED_RUSTFLAGS", "-Cembed-bitcode=yes")
             .env("CARGO_TARGET_DIR", seed.path().join("target"))
