@@ -48,4 +48,4 @@ for (const signal of ['SIGINT', 'SIGTERM']) {
     process.exit();
   });
 }
-console.log(`The Worker answers on ${(await miniflare.ready).origin}`);
+console.log(`Patchbay answers on ${(await miniflare.ready).origin}`);

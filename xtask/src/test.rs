@@ -53,6 +53,8 @@ enum Suite {
     LambdaClients,
     /// Events of every kind that Lambda hands to a function.
     LambdaEvents,
+    /// The real clients against the Worker.
+    WorkerClients,
     /// What only the Worker has: counts of what it asks, kills of its runtime, panics.
     Worker,
 }
@@ -113,6 +115,7 @@ fn steps() -> Vec<Step> {
     steps.push(Step::Check(Check::WorkerSize));
     steps.extend(over_http(Home::Worker(Reads::Kv)));
     steps.extend(over_http(Home::Worker(Reads::Strong)));
+    steps.push(Step::Suite(Suite::WorkerClients));
     steps.push(Step::Suite(Suite::Worker));
     steps
 }
@@ -131,6 +134,7 @@ impl fmt::Display for Step {
             Self::Suite(Suite::Python(suite)) => f.write_str(suite),
             Self::Suite(Suite::LambdaClients) => f.write_str("lambda-clients"),
             Self::Suite(Suite::LambdaEvents) => f.write_str("lambda-events"),
+            Self::Suite(Suite::WorkerClients) => f.write_str("worker-clients"),
             Self::Suite(Suite::Worker) => f.write_str("worker-itself"),
         }
     }
@@ -207,7 +211,8 @@ impl Check {
                 let arguments = match home {
                     // A list there is of no one moment, and everything takes longer.
                     Home::Lambda => &["--each-name", "--operations", "3000"][..],
-                    _ => &[],
+                    Home::Worker(_) => &["--operations", "3000"],
+                    Home::Native => &[],
                 };
                 let success = against(*home, cache, "open", "patchbay-races", arguments)?.0;
                 ensure!(success, "what clients were told does not fit together");
@@ -294,6 +299,15 @@ impl Suite {
                 let [patchbay, local] = built(["patchbay", "patchbay-dynamodb-local"])?;
                 let count = lambda::events(cache, &patchbay, &local)?;
                 (count.failed == 0, count)
+            }
+            Self::WorkerClients => {
+                let worker = worker::deployed(cache)?;
+                let mut clients = pytest(cache, "clients")?;
+                clients
+                    .args(["--patchbay-binary", worker::AS_BINARY])
+                    .envs(worker.environment());
+                let (success, output) = watch(&mut clients)?;
+                (success, count::pytest(&output))
             }
             Self::Worker => {
                 let (success, output) = watch(&mut worker::tests(cache)?)?;

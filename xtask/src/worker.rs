@@ -14,6 +14,8 @@ use crate::tools::{self, Cache, UNWINDING};
 const SECRETS: [&str; 2] = ["infra/cloudflare/.dev.vars", EXAMPLE];
 const EXAMPLE: &str = "infra/cloudflare/.dev.vars.example";
 const TESTS: &str = "tests/worker";
+/// The Worker in the place of the native binary.
+pub const AS_BINARY: &str = "tests/worker/patchbay";
 const SERVE: &str = "tests/worker/serve.mjs";
 /// What may be loaded before the first answer, gzipped.
 pub const MOST_BYTES: u64 = 400 * 1024;
@@ -119,10 +121,8 @@ pub fn tests(cache: &Cache) -> anyhow::Result<Command> {
     tests
         .args(["--test", "--test-concurrency=1", "--test-reporter=spec"])
         .args(files)
-        .env("WORKER", &deployed(cache)?.main)
-        .env("WORKER_THAT_PANICS", &panics.main)
-        .env("WORKER_CONFIG", &panics.config)
-        .env("WORKER_SECRETS", EXAMPLE);
+        .envs(deployed(cache)?.environment())
+        .env("WORKER_THAT_PANICS", &panics.main);
     Ok(tests)
 }
 
@@ -199,6 +199,15 @@ impl Bundle {
             bytes += gzip.stdout.len() as u64;
         }
         Ok(bytes)
+    }
+
+    /// What tests that start it by themselves are told.
+    pub fn environment(&self) -> [(&'static str, &Path); 3] {
+        [
+            ("WORKER", &self.main),
+            ("WORKER_CONFIG", &self.config),
+            ("WORKER_SECRETS", Path::new(EXAMPLE)),
+        ]
     }
 
     /// Its files, which are called [`FILES`].
