@@ -1,6 +1,6 @@
 //! What a caller hears when storage panics, or does not answer in time.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
 

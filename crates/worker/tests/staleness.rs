@@ -86,13 +86,7 @@ fn is_found_out(kv: Behaviour, without: Without, bound: u32) {
 
 #[test]
 fn a_read_is_late_by_the_lease_at_most_however_bad_kv_is() {
-    let often = [
-        ("right", 1_000),
-        ("late", 20),
-        ("late by the lease", 5),
-        ("nothing", 500),
-    ];
-    holds(BAD, LEASE, &often);
+    holds(BAD, LEASE, &[("right", 1_000), ("late", 20), ("nothing", 500)]);
 }
 
 #[test]
