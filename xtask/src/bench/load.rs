@@ -12,6 +12,7 @@ use crate::run::{command, output};
 use crate::server::Server;
 
 const CHOOSE: &str = concat!(include_str!("choose.lua"), include_str!("report.lua"));
+const BARE: &str = include_str!("report.lua");
 const CREATE: &str = concat!(include_str!("create.lua"), include_str!("report.lua"));
 
 /// `wrk` with what it needs to know for one kind of load.
@@ -34,6 +35,18 @@ impl Load {
             wrk: wrk.to_owned(),
             script,
             argument: lines.to_str().context("the folder's name is not UTF-8")?.to_owned(),
+            clients,
+        })
+    }
+
+    /// `clients` kept connections that send the same `GET` again and again.
+    pub fn bare(wrk: &Path, folder: &Path, clients: u32) -> anyhow::Result<Self> {
+        let script = folder.join("bare.lua");
+        fs::write(&script, BARE)?;
+        Ok(Self {
+            wrk: wrk.to_owned(),
+            script,
+            argument: String::new(),
             clients,
         })
     }

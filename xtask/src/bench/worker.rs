@@ -164,11 +164,12 @@ fn reads(
 
     let bodies: Vec<_> = names.iter().map(ToString::to_string).collect();
     let load = Load::choose(wrk, folder, "names-in-kv", &bodies, CLIENTS)?;
+    let bare_load = Load::bare(wrk, folder, CLIENTS)?;
     let (runtime, bare_runtime) = (runtime_of(&server)?, runtime_of(&bare)?);
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     let before = asked_of_the_object(&log)?;
     for _ in pace.rounds("reads from KV") {
-        theirs.push(load.run(bare_runtime, "get", pace.time)?);
+        theirs.push(bare_load.run(bare_runtime, "get", pace.time)?);
         ours.push(load.run(runtime, "get", pace.time)?);
     }
     bare.stop()?;
