@@ -39,13 +39,21 @@ const EMPTY: &str = "export default { fetch() { return new Response(); } };\n";
 /// What was measured.
 pub struct Figures {
     bytes: u64,
-    /// Seconds from the start of the runtime's process until it has answered once.
-    empty: f64,
-    whole: f64,
+    empty: Start,
+    whole: Start,
     get: Vec<Sample>,
     yardstick: Vec<Sample>,
     creates: Paced,
     crowd: Paced,
+}
+
+/// Seconds from the start of the runtime's process.
+#[derive(Clone, Copy)]
+struct Start {
+    /// Until it listens, which it does once the module is compiled and its top level has run.
+    listens: f64,
+    /// Until it has answered once.
+    answered: f64,
 }
 
 /// Builds both Workers and measures them.
@@ -70,7 +78,7 @@ pub fn measure(pace: Pace, cache: &Cache, folder: &Path) -> anyhow::Result<Figur
 }
 
 /// Starts the runtime again and again, by turns with an empty Worker and with Patchbay's.
-fn starts(pace: Pace, bundle: &Bundle, folder: &Path) -> anyhow::Result<(f64, f64)> {
+fn starts(pace: Pace, bundle: &Bundle, folder: &Path) -> anyhow::Result<(Start, Start)> {
     let folder = folder.join("starts");
     fs::create_dir(&folder)?;
     for (file, name) in bundle.files().iter().zip(FILES) {
@@ -96,7 +104,15 @@ fn starts(pace: Pace, bundle: &Bundle, folder: &Path) -> anyhow::Result<(f64, f6
             of_whole.push(start(&runtime, &whole)?);
         }
     }
-    Ok((quantile(&mut of_empty, 0.5), quantile(&mut of_whole, 0.5)))
+    Ok((median_start(&of_empty), median_start(&of_whole)))
+}
+
+fn median_start(starts: &[Start]) -> Start {
+    let of = |time: fn(&Start) -> f64| quantile(&mut starts.iter().map(time).collect::<Vec<_>>(), 0.5);
+    Start {
+        listens: of(|start| start.listens),
+        answered: of(|start| start.answered),
+    }
 }
 
 /// How the runtime is told of one Worker. It has no bindings, and answers 503 for that: all of its code is loaded first.
@@ -113,8 +129,8 @@ struct Listening {
     port: u16,
 }
 
-/// Seconds from a start until the first answer.
-fn start(runtime: &Path, configuration: &Path) -> anyhow::Result<f64> {
+/// One start, until the first answer.
+fn start(runtime: &Path, configuration: &Path) -> anyhow::Result<Start> {
     let agent: Agent = Agent::config_builder().http_status_as_error(false).build().into();
     let started = Instant::now();
     let mut child = command(runtime)
@@ -123,16 +139,18 @@ fn start(runtime: &Path, configuration: &Path) -> anyhow::Result<f64> {
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()?;
-    let answered = (|| -> anyhow::Result<f64> {
+    let times = (|| -> anyhow::Result<Start> {
         let mut line = String::new();
         BufReader::new(child.stdout.take().context("the output is not piped")?).read_line(&mut line)?;
+        let listens = started.elapsed().as_secs_f64();
         let Listening { port } = serde_json::from_str(&line).with_context(|| format!("workerd said {line:?}"))?;
         agent.get(format!("http://127.0.0.1:{port}/healthz")).call()?;
-        Ok(started.elapsed().as_secs_f64())
+        let answered = started.elapsed().as_secs_f64();
+        Ok(Start { listens, answered })
     })();
     child.kill()?;
     child.wait()?;
-    answered
+    times
 }
 
 /// Loads `get` where KV has all that is asked for, by turns with the yardstick, which gives as many bytes.
@@ -236,8 +254,17 @@ impl Figures {
     pub fn report(&self) -> String {
         let rate = |rounds: &[Sample]| median(rounds, Sample::per_second);
         let cpu = |rounds: &[Sample]| median(rounds, |sample| sample.server_cpu / sample.count as f64);
-        let mut text = String::from(
-            "| read from KV, 64 clients | a second | p50 | p99 | CPU of workerd a request |\n|---|---:|---:|---:|---:|\n",
+        let mut text =
+            String::from("| start of workerd | until it listens | until it has answered |\n|---|---:|---:|\n");
+        for (name, start) in [("with an empty Worker", self.empty), ("with Patchbay's", self.whole)] {
+            text.push_str(&format!(
+                "| {name} | {} | {} |\n",
+                time(start.listens),
+                time(start.answered)
+            ));
+        }
+        text.push_str(
+            "\n| read from KV, 64 clients | a second | p50 | p99 | CPU of workerd a request |\n|---|---:|---:|---:|---:|\n",
         );
         for (name, rounds) in [("smallest Worker", &self.yardstick), ("`get`", &self.get)] {
             text.push_str(&format!(
@@ -262,15 +289,10 @@ impl Figures {
             format!("{kib:.0} KiB"),
             self.bytes <= MOST_BYTES,
         );
-        let more = self.whole - self.empty;
+        let more = self.whole.listens - self.empty.listens;
         targets.add(
-            "start of the module: at most 20 ms",
-            format!(
-                "{} (first answer after {}, an empty Worker's after {})",
-                time(more),
-                time(self.whole),
-                time(self.empty)
-            ),
+            "start of the module, compiled and its top level run: at most 20 ms",
+            time(more),
             more <= 0.02,
         );
         let (ours, theirs) = (cpu(&self.get), cpu(&self.yardstick));
