@@ -138,17 +138,19 @@ async fn a_start_that_cannot_succeed_says_why_and_repeats_no_key() {
 
 #[tokio::test]
 async fn without_a_setting_for_authentication_it_starts_says_so_and_refuses_every_call() {
-    let table = EmptyDynamoDb::start().await.unwrap().url();
+    let table = EmptyDynamoDb::start().await.unwrap();
     let variables = [
         ("PATCHBAY_TABLE", "patchbay"),
-        ("PATCHBAY_DYNAMODB_ENDPOINT", &*table),
+        ("PATCHBAY_DYNAMODB_ENDPOINT", &*table.url()),
         ("PATCHBAY_KEYS", RING),
     ];
     let (function, log) = start("closed", &variables).await;
     let mut function = function.unwrap();
     let said = fs::read_to_string(&log).unwrap();
     assert!(said.contains("every call is refused: PATCHBAY_AUTH"), "{said}");
-    assert!(invoke(&mut function, EVENT).await.contains("\"statusCode\":503"));
+    let answer = invoke(&mut function, EVENT).await;
+    assert!(answer.contains("\"statusCode\":503"), "{answer}");
+    assert!(answer.contains("was not told how to know its callers"), "{answer}");
 }
 
 #[tokio::test]

@@ -36,7 +36,7 @@ pub(crate) async fn create(table: &Table, caller: &Caller, record: Record) -> Re
     let (name, owner, bytes) = (record.name.clone(), record.owner.clone(), record.sealed.bytes.len());
     let (whole, facts) = facts::items(keys, record);
     until_decided(table, || async {
-        let mut actions = Actions::new(table);
+        let mut actions = Actions::new(table)?;
         actions.put(facts.clone(), When::Absent);
         actions.put(whole.clone(), When::Absent);
         for partition in [keys.all(), keys.owned_by(&owner)] {
@@ -139,7 +139,7 @@ async fn try_to_attach(table: &Table, caller: &Caller, attach: &Attach) -> Resul
         Some(workspace) => workspace,
         None => workspaces::opened(caller, attach.workspace, attach.now)?,
     };
-    let mut actions = Actions::new(table);
+    let mut actions = Actions::new(table)?;
     let attachment = facts::attachment(attach.id, &workspace.name);
     for key in [keys.facts(facts.id), keys.record(&facts.name)] {
         actions.attachment(&key, facts.revision, attach.workspace, Some(attachment.clone()));
@@ -188,7 +188,7 @@ async fn try_to_detach(
         Verdict::Allowed => {}
     }
 
-    let mut actions = Actions::new(table);
+    let mut actions = Actions::new(table)?;
     for key in [keys.facts(facts.id), keys.record(&facts.name)] {
         actions.attachment(&key, facts.revision, workspace, None);
     }
@@ -228,7 +228,7 @@ async fn try_to_delete(table: &Table, caller: &Caller, name: &Name) -> Result<Op
         return Ok(Some(DeleteOutcome::Attached(facts.attached)));
     }
 
-    let mut actions = Actions::new(table);
+    let mut actions = Actions::new(table)?;
     // Revisions begin anew with each connection of a name: that of the facts is of this very one.
     actions.delete(&keys.facts(facts.id), When::Unchanged(facts.revision));
     actions.delete(&record, When::Unchanged(facts.revision));

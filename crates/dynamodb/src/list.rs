@@ -1,8 +1,9 @@
 //! `list`: names out of the partitions that hold them, merged, and then their records.
 //!
 //! A list takes several reads, so it is of no one moment. Each row is as it was at some moment of the call, and each
-//! absence was right at one: a connection that exists, attached and visible, throughout the call is neither skipped nor
-//! given twice.
+//! absence was right at one: a connection that its owner, an admin, or a member of one workspace that it is attached to
+//! asks for is neither skipped nor given twice, if all that is so throughout the call. For somebody who sees it through
+//! one workspace first and through another then, it may be missing.
 
 use std::collections::VecDeque;
 
@@ -20,6 +21,9 @@ use crate::table::{BATCH, Table};
 
 /// Queries that one list has under way at a time.
 const PARALLEL: usize = 32;
+/// Names that one query takes at most where several partitions are merged: a page of the largest `limit` and whether
+/// more follow. All of them are in memory before the first row is known.
+const MERGED: i32 = patchbay_core::limits::PAGE as i32 + 1;
 
 /// One read for the caller's roles or the workspace where there are any, one query a partition, and one read for each
 /// hundred records.
@@ -115,6 +119,7 @@ impl Partition {
 impl<'t> Names<'t> {
     fn new(table: &'t Table, reads: Reads, partitions: Vec<String>, query: &ListQuery) -> Self {
         let after = query.after.as_ref().map_or("", Name::as_str);
+        let most = (partitions.len() > 1).then_some(MERGED);
         let partition = |key| Partition {
             key,
             names: VecDeque::new(),
@@ -125,7 +130,7 @@ impl<'t> Names<'t> {
             table,
             reads,
             partitions: partitions.into_iter().map(partition).collect(),
-            limit: query.limit.map(|limit| i32::from(limit) + 1),
+            limit: query.limit.map(|limit| i32::from(limit) + 1).or(most),
         }
     }
 

@@ -47,8 +47,12 @@ pub async fn make_table(client: &Client, name: &str) -> Result<Made, StoreError>
 /// Waits until a table can be used; gives what DynamoDB says of it.
 async fn usable(client: &Client, name: &str) -> Result<TableDescription, StoreError> {
     for _ in 0..LONGEST_SECONDS {
-        let answer = client.describe_table().table_name(name).send().await;
-        let table = answer.map_err(Failure::of)?.table;
+        let table = match client.describe_table().table_name(name).send().await {
+            Ok(answer) => answer.table,
+            // Right after a table is asked for, DynamoDB may not know of it yet.
+            Err(SdkError::ServiceError(error)) if error.err().is_resource_not_found_exception() => None,
+            Err(error) => return Err(Failure::of(error).into()),
+        };
         match table.filter(|table| table.table_status() == Some(&TableStatus::Active)) {
             Some(table) => return Ok(table),
             None => tokio::time::sleep(Duration::from_secs(1)).await,

@@ -21,7 +21,7 @@ use crate::{connections, list, workspaces};
 ///
 /// Time-outs of single attempts are the client's. Trying again is not: the store must know of each attempt whether it was
 /// answered. After [`StoreError::Busy`] nothing was done. After [`StoreError::Unavailable`] a change may have been done.
-/// A call begins no attempt later than four seconds after the first that failed.
+/// Nothing is tried again later than four seconds after the first attempt of a call that failed.
 #[derive(Debug, Clone)]
 pub struct DynamoStore {
     client: Client,

@@ -76,13 +76,18 @@ pub(crate) struct Actions<'t> {
 }
 
 impl<'t> Actions<'t> {
-    pub(crate) fn new(table: &'t Table) -> Self {
-        Self {
+    /// # Errors
+    /// Where the system gives no randomness: a token that another transaction has may pass one off as the other.
+    pub(crate) fn new(table: &'t Table) -> Result<Self, StoreError> {
+        let mut token = [0; 16];
+        getrandom::fill(&mut token)
+            .map_err(|error| StoreError::Unavailable(format!("the system gives no randomness: {error}")))?;
+        Ok(Self {
             table,
-            token: fastrand::u128(..),
+            token: u128::from_be_bytes(token),
             marked: None,
             actions: Vec::new(),
-        }
+        })
     }
 
     fn mark(&self) -> AttributeValue {
@@ -137,18 +142,19 @@ impl<'t> Actions<'t> {
         workspace: WorkspaceId,
         attachment: Option<AttributeValue>,
     ) {
+        let when = When::Unchanged(revision);
+        let mut values = when.values().unwrap_or_default();
+        let mut set = format!("SET {REVISION} = :next");
         if self.actions.is_empty() {
             self.marked = Some(key.clone());
+            set = format!("{set}, {TRANSACTION} = :txn");
+            values.insert(":txn".to_owned(), self.mark());
         }
-        let when = When::Unchanged(revision);
-        let set = format!("SET {REVISION} = :next, {TRANSACTION} = :txn");
         let change = match attachment {
             Some(_) => format!("{set}, {ATTACHMENTS}.#workspace = :attachment"),
             None => format!("{set} REMOVE {ATTACHMENTS}.#workspace"),
         };
-        let mut values = when.values().unwrap_or_default();
         values.insert(":next".to_owned(), number(revision.saturating_add(1)));
-        values.insert(":txn".to_owned(), self.mark());
         values.extend(attachment.map(|attachment| (":attachment".to_owned(), attachment)));
         let update = Update::builder()
             .table_name(&*self.table.name)

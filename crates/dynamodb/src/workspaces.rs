@@ -94,7 +94,7 @@ async fn try_to_create(
     let (last, counter) = counter(&mut items, keys)?;
     let id = next_free(table, keys, last).await?;
 
-    let mut actions = Actions::new(table);
+    let mut actions = Actions::new(table)?;
     let workspace = Workspace {
         id,
         name: name.clone(),
@@ -214,7 +214,7 @@ pub(crate) async fn put_member(
         }
         let members = Members::take(&mut items, keys.members(workspace))?;
         let granted = Granted::take(&mut items, keys.roles(person))?;
-        let mut actions = Actions::new(table);
+        let mut actions = Actions::new(table)?;
         actions.put(members.with(person, role), members.unchanged());
         actions.put(granted.with(workspace, role), granted.unchanged());
         let written = actions.write().await?;

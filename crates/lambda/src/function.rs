@@ -3,6 +3,7 @@
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::request::Parts;
 use http::{HeaderMap, Method, Uri};
@@ -66,7 +67,12 @@ impl<S: Store, H: Host> Function<S, H> {
             Ok(admitted) => admitted.within(reply::bound(origin)),
             Err(answer) => return answer,
         };
-        let Some(body) = request.body.bytes() else {
+        let body = if admitted.has_body() {
+            request.body.bytes()
+        } else {
+            Some(Bytes::new())
+        };
+        let Some(body) = body else {
             return admitted.refuse(Refusal::Broken);
         };
         // Nothing of a request outlives its panic but the store, which keeps nothing between calls.

@@ -113,10 +113,16 @@ async fn a_panic_is_500_and_the_next_call_is_answered() {
     assert_eq!(invoke(&function, &get("calm")).await.status, 200);
 }
 
+/// Long past the deadline that the event has, and long before the end of a call that has none.
+async fn in_time<T>(answer: impl Future<Output = T>) -> T {
+    let patience = std::time::Duration::from_secs(10);
+    tokio::time::timeout(patience, answer).await.unwrap()
+}
+
 #[tokio::test]
 async fn a_call_that_storage_does_not_answer_ends_before_its_invocation_with_503() {
     let function = function(Moody::default(), Authentication::off(), Workspaces::Open, "");
-    let answer = invoke_until(&function, &create("silence"), 200).await;
+    let answer = in_time(invoke_until(&function, &create("silence"), 200)).await;
     assert_eq!(answer.status, 503);
     assert!(answer.headers["retry-after"].is_string());
     // The change is there all the same, and the answer claims nothing else.
@@ -128,6 +134,6 @@ async fn a_call_that_storage_does_not_answer_ends_before_its_invocation_with_503
 async fn readiness_ends_in_time_as_well() {
     let function = function(Moody::default(), Authentication::off(), Workspaces::Open, "");
     let ready = Request::get("/readyz").body(bytes::Bytes::new()).unwrap();
-    let answer = invoke_until(&function, &Shape::Http.event(&ready), 200).await;
+    let answer = in_time(invoke_until(&function, &Shape::Http.event(&ready), 200)).await;
     assert_eq!(answer.status, 503);
 }

@@ -1,10 +1,16 @@
 //! What the conformance cases are worth: each fault that is seeded on purpose is caught by one of them.
 
-#![allow(clippy::print_stdout, reason = "which case caught what is worth reading")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test may panic, and which case caught what is worth reading"
+)]
 
 use patchbay_core::model::Workspaces;
 use patchbay_testkit::faults::{FaultyStore, FaultySurface, StoreFault, SurfaceFault};
+use patchbay_testkit::model::{Sequences, same_outcomes, steps};
 use patchbay_testkit::{InProcess, MemoryStore, Setting, Target, cases, run};
+use tokio::runtime::{Builder, Runtime};
 
 const ANSWER_BYTES: usize = 1024 * 1024;
 const MODES: [Workspaces; 2] = [Workspaces::Managed, Workspaces::Open];
@@ -22,23 +28,41 @@ async fn caught(target: &dyn Target, workspaces: Workspaces) -> Option<String> {
     report.failed.into_iter().next().map(|(case, _)| case)
 }
 
+/// Whether random operations show that the store is not as it should be.
+fn unlike_the_model(runtime: &Runtime, fault: StoreFault) -> bool {
+    let sequences = Sequences {
+        count: 100,
+        steps: 120,
+        beside: None,
+    };
+    let outcome = sequences.run(runtime, steps(sequences.steps), async |case, steps| {
+        let members = MemoryStore::default();
+        let store = FaultyStore::new(members.clone(), fault);
+        same_outcomes(&store, &members, Workspaces::Open, case, steps).await
+    });
+    outcome.is_err()
+}
+
 /// Says which case caught the fault, or that none did.
 fn tell(fault: &impl std::fmt::Debug, case: Option<String>) -> bool {
     println!("{fault:?}: {}", case.as_deref().unwrap_or("nothing notices"));
     case.is_some()
 }
 
-#[tokio::test]
-async fn every_fault_of_a_store_is_caught() -> Result<(), String> {
+#[test]
+fn every_fault_of_a_store_is_caught() -> Result<(), String> {
+    let runtime = Builder::new_current_thread().enable_time().build().unwrap();
     let mut missed = Vec::new();
     for fault in StoreFault::ALL {
         let mut case = None;
         for mode in MODES {
             if case.is_none() {
                 let store = FaultyStore::new(MemoryStore::default(), *fault);
-                case = caught(&InProcess::new(store, mode, ANSWER_BYTES), mode).await;
+                case = runtime.block_on(caught(&InProcess::new(store, mode, ANSWER_BYTES), mode));
             }
         }
+        // What a store gives too much of, the core may leave out of its answer.
+        case = case.or_else(|| unlike_the_model(&runtime, *fault).then(|| "the model".to_owned()));
         if !tell(fault, case) {
             missed.push(fault);
         }
