@@ -1,6 +1,7 @@
 """template.yaml: what may not go missing from it, asked of what CloudFormation gets."""
 
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -14,6 +15,10 @@ ISSUER, AUDIENCE = "https://issuer.example/", "patchbay"
 TOPIC = "arn:aws:sns:us-east-1:123456789012:alarms"
 
 
+# What the function says where it takes all that the template sets: it lacks what Lambda would set.
+NOTHING_BUT_LAMBDA = "patchbay: AWS_REGION is not set, as Lambda sets it\n"
+
+
 def of_type(resources, kind):
     return {name: resource for name, resource in resources.items() if resource["Type"] == kind}
 
@@ -21,6 +26,18 @@ def of_type(resources, kind):
 def only(resources, kind):
     [resource] = of_type(resources, kind).values()
     return resource["Properties"]
+
+
+def environment_of(stack):
+    """The function's variables; those that only a deployment knows are "somewhere"."""
+    variables = only(stack.resources(), "AWS::Lambda::Function")["Environment"]["Variables"]
+    return {name: value if isinstance(value, str) else "somewhere" for name, value in variables.items()}
+
+
+def complaint(patchbay, environment):
+    """What the function says when it is started with these variables."""
+    environment = environment | {"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:1"}
+    return subprocess.run([patchbay], env=environment, capture_output=True, text=True, timeout=60).stderr
 
 
 # The linters.
@@ -115,22 +132,25 @@ def test_the_function_knows_where_its_key_is_and_not_the_key(template):
         "PATCHBAY_KEYS_SECRET": {"Ref": "Keys"},
         "PATCHBAY_WORKSPACES": {"Ref": "Workspaces"},
         "PATCHBAY_READS": {"Ref": "Reads"},
+        "PATCHBAY_BASE_PATH": {"Ref": "BasePath"},
         "PATCHBAY_AUTH": "off",
     }
 
 
 def test_the_function_takes_each_of_its_settings(template, patchbay):
     seen = set()
-    for stack in every_stack(template, Architecture=["arm64"], LogRetentionDays=[1]):
-        variables = only(stack.resources(), "AWS::Lambda::Function")["Environment"]["Variables"]
-        environment = {name: value if isinstance(value, str) else "somewhere" for name, value in variables.items()}
-        started = subprocess.run(
-            [patchbay], env=environment | {"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:1"}, capture_output=True, text=True
-        )
-        # What it lacks is what Lambda would set.
-        assert started.stderr == "patchbay: AWS_REGION is not set, as Lambda sets it\n"
-        seen.add((environment["PATCHBAY_WORKSPACES"], environment["PATCHBAY_READS"]))
-    assert len(seen) == 4
+    for stack in every_stack(template, BasePath=["", "/patchbay"], Architecture=["arm64"], LogRetentionDays=[1]):
+        environment = environment_of(stack)
+        assert complaint(patchbay, environment) == NOTHING_BUT_LAMBDA
+        seen.add(tuple(environment[f"PATCHBAY_{name}"] for name in ("WORKSPACES", "READS", "BASE_PATH")))
+    assert len(seen) == 8
+
+
+@pytest.mark.parametrize("path, allowed", [("/a", True), ("/a/b", True), ("a", False), ("/", False), ("/a/", False)])
+def test_the_template_allows_the_base_paths_that_the_function_takes(template, patchbay, path, allowed):
+    assert bool(re.search(template["Parameters"]["BasePath"]["AllowedPattern"], path)) == allowed
+    said = complaint(patchbay, environment_of(Stack(template, BasePath=path)))
+    assert (said == NOTHING_BUT_LAMBDA) == allowed, said
 
 
 def test_the_function_may_do_what_it_does_and_nothing_else(template):
