@@ -208,7 +208,7 @@ impl<D: Database + Statements, K: Kv, A: Authority, R: Around> TenantObject<D, K
         }
         let over = before(self.around.now(), self.lease() + GRACE);
         let next = self.database.transaction(|statements| {
-            outbox::forget(statements, over)?;
+            outbox::forget(statements, over, WRITES_A_TURN)?;
             outbox::next_due(statements)
         })?;
         self.wake_by(next);

@@ -2,9 +2,12 @@
 //! database.
 //!
 //! A row of `kept` stands for an entry that KV holds, or may hold. It comes into being when a read that KV could not
-//! answer asks for it, and is forgotten when the entry's lease is over, unless something is due for it. So what is
-//! never read costs no write to KV, and there are never more rows than entries. `due_at` says when the entry is to be
-//! written next; triggers set it, so that whatever changes the tables marks the entries in the very same transaction.
+//! answer asks for it. After the entry's lease is over, and unless something is due for it, it is forgotten when the
+//! object next writes to KV. So what is never read costs no write to KV. `due_at` says when the entry is to be written
+//! next; triggers set it, so that whatever changes the tables marks the entries in the very same transaction.
+//!
+//! A write that failed, or of which the object did not live to hear, may be done all the same, and after later ones. So
+//! an entry stays due, whatever else is written or changes, until a write succeeds that began when all such were over.
 //!
 //! `meta` counts the moments: every change of an attachment or a membership is one. `since` has the moment of the last
 //! change of a connection's attachments or of a person's memberships. By these a reader knows whether two entries were
@@ -24,12 +27,10 @@ use self::statements::{
 };
 use crate::entry::{Connection, Entry, Memberships, Of, Reading};
 
-/// After so long, in microseconds, an entry is written once more where it is not known which write of it came last.
-const SETTLED_AFTER: i64 = 60_000_000;
+/// After so long, in microseconds, a write is over: it is done, or never will be.
+const OVER_AFTER: i64 = 60_000_000;
 /// The longest wait before a write that failed is tried again, in seconds.
 const LONGEST_WAIT: i64 = 60;
-/// Rows that are forgotten at a time.
-const FORGOTTEN_AT_ONCE: i64 = 100;
 
 /// The entry's row: its kind, what and e-mail.
 fn row(of: &Of) -> [Value<'_>; 3] {
@@ -139,8 +140,10 @@ pub(crate) struct Write {
     pub(crate) key: String,
     /// `None` where there is nothing to keep, and the key goes.
     pub(crate) value: Option<Vec<u8>>,
-    /// What tells in the end whether something changed meanwhile.
-    taken_until: i64,
+    /// When it is over. What is due then tells in the end whether something changed meanwhile.
+    over_at: i64,
+    /// When the writes before it are over, if not when it began.
+    unsure_until: Option<i64>,
 }
 
 /// Takes the next entry that is due, those apart that are being written. Until it is heard of the write, it counts as
@@ -153,8 +156,14 @@ pub(crate) fn take(
     keep: bool,
 ) -> Result<Option<Write>, StoreError> {
     let most = i64::try_from(being_written.len()).unwrap_or(i64::MAX).saturating_add(1);
-    let due = all(statements, DUE, &[now.as_micros().into(), most.into()], of)?;
-    let Some(of) = due.into_iter().find(|of| !being_written.contains(of)) else {
+    let due = all(statements, DUE, &[now.as_micros().into(), most.into()], |row| {
+        let unsure_until = match row.value(3)? {
+            Value::Null => None,
+            _ => Some(int(row, 3)?),
+        };
+        Ok((of(row)?, unsure_until))
+    })?;
+    let Some((of, unsure_until)) = due.into_iter().find(|(of, _)| !being_written.contains(of)) else {
         return Ok(None);
     };
     let moment = first(statements, MOMENT, &[], |row| int(row, 0))?.unwrap_or(0);
@@ -163,23 +172,17 @@ pub(crate) fn take(
     } else {
         None
     };
-    let taken_until = now.as_micros() + SETTLED_AFTER;
+    let over_at = now.as_micros() + OVER_AFTER;
     let [kind, what, email] = row(&of);
-    let params = [
-        kind,
-        what,
-        email,
-        now.as_micros().into(),
-        moment.into(),
-        taken_until.into(),
-    ];
+    let params = [kind, what, email, now.as_micros().into(), moment.into(), over_at.into()];
     statements.execute(TAKE, &params)?;
     let key = of.key(tenant);
     Ok(Some(Write {
         of,
         key,
         value,
-        taken_until,
+        over_at,
+        unsure_until: unsure_until.filter(|until| *until > now.as_micros()),
     }))
 }
 
@@ -232,22 +235,18 @@ pub(crate) fn settle(
     let [kind, what, email] = row(&write.of);
     let now = now.as_micros();
     if succeeded {
-        let once_more = now + SETTLED_AFTER;
-        let params = [
-            kind,
-            what,
-            email,
-            now.into(),
-            write.taken_until.into(),
-            once_more.into(),
-        ];
+        let unsure_until = write.unsure_until.map_or(Value::Null, Value::Int);
+        let params = [kind, what, email, now.into(), write.over_at.into(), unsure_until];
         statements.execute(WRITTEN, &params)
     } else {
-        statements.execute(FAILED, &[kind, what, email, now.into(), LONGEST_WAIT.into()])
+        let over_at = now + OVER_AFTER;
+        let params = [kind, what, email, now.into(), LONGEST_WAIT.into(), over_at.into()];
+        statements.execute(FAILED, &params)
     }
 }
 
-/// Forgets some of the entries that were written before this time, and for which nothing is due.
-pub(crate) fn forget(statements: &dyn Statements, written_before: Timestamp) -> Result<(), StoreError> {
-    statements.execute(FORGET, &[written_before.as_micros().into(), FORGOTTEN_AT_ONCE.into()])
+/// Forgets up to `most` of the entries that were written before this time, and for which nothing is due.
+pub(crate) fn forget(statements: &dyn Statements, written_before: Timestamp, most: usize) -> Result<(), StoreError> {
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    statements.execute(FORGET, &[written_before.as_micros().into(), most.into()])
 }

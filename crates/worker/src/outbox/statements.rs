@@ -29,10 +29,12 @@ pub(crate) const SCHEMA: Schema = Schema {
     steps: &[&[
         "CREATE TABLE tenant (name TEXT NOT NULL PRIMARY KEY) STRICT, WITHOUT ROWID",
         // what: name, id or subject. email: of a caller, '' if none. tried_at: when it was last written to KV, or tried
-        // to be. moment: of what was written. failures: of writes in a row.
+        // to be. moment: of what was written. failures: of writes in a row. unsure_until: when all writes are over that
+        // may arrive late; NULL if there are none. While it is set, something is due.
         "CREATE TABLE kept (
             kind INTEGER NOT NULL, what ANY NOT NULL, email TEXT NOT NULL,
             tried_at INTEGER NOT NULL, moment INTEGER NOT NULL, due_at INTEGER, failures INTEGER NOT NULL,
+            unsure_until INTEGER,
             PRIMARY KEY (kind, what, email)) STRICT, WITHOUT ROWID",
         "CREATE INDEX kept_due ON kept (due_at) WHERE due_at IS NOT NULL",
         "CREATE INDEX kept_settled ON kept (tried_at) WHERE due_at IS NULL",
@@ -99,18 +101,19 @@ pub(super) const WANT: &str =
     "INSERT INTO kept (kind, what, email, tried_at, moment, due_at, failures) VALUES (?1, ?2, ?3, 0, 0, ?4, 0)
     ON CONFLICT (kind, what, email) DO UPDATE SET due_at = max(?4, tried_at + 1000000) WHERE due_at IS NULL";
 /// `?1` now, `?2` how many.
-pub(super) const DUE: &str = "SELECT kind, what, email FROM kept WHERE due_at <= ?1 ORDER BY due_at LIMIT ?2";
+pub(super) const DUE: &str =
+    "SELECT kind, what, email, unsure_until FROM kept WHERE due_at <= ?1 ORDER BY due_at LIMIT ?2";
 pub(super) const NEXT_DUE: &str = "SELECT due_at FROM kept WHERE due_at IS NOT NULL ORDER BY due_at LIMIT 1";
-/// `?4` now, `?5` the moment, `?6` when it is due again unless it is heard of the write.
-pub(super) const TAKE: &str =
-    "UPDATE kept SET tried_at = ?4, moment = ?5, due_at = ?6 WHERE kind = ?1 AND what = ?2 AND email = ?3";
-/// `?4` now, `?5` what TAKE said: any other value is a trigger's, since something changed during the write. `?6` when
-/// it is due once more if writes before this one failed, which may yet arrive.
-pub(super) const WRITTEN: &str = "UPDATE kept SET tried_at = ?4, failures = 0,
-      due_at = CASE WHEN due_at <> ?5 THEN ?4 + 1000000 WHEN failures > 0 THEN ?6 ELSE NULL END
+/// `?4` now, `?5` the moment, `?6` when the write is over and due again, unless it is heard of.
+pub(super) const TAKE: &str = "UPDATE kept SET tried_at = ?4, moment = ?5, due_at = ?6, unsure_until = ?6
     WHERE kind = ?1 AND what = ?2 AND email = ?3";
-/// `?4` now, `?5` the longest wait in seconds.
-pub(super) const FAILED: &str = "UPDATE kept SET tried_at = ?4, failures = failures + 1,
+/// `?4` now, `?5` what TAKE said: any other value is a trigger's, since something changed during the write. `?6` when
+/// the writes before this one are over, if not when it began: the next after that is the first to be sure of.
+pub(super) const WRITTEN: &str = "UPDATE kept SET tried_at = ?4, failures = 0, unsure_until = ?6,
+      due_at = CASE WHEN due_at <> ?5 THEN ?4 + 1000000 ELSE max(?6, ?4 + 1000000) END
+    WHERE kind = ?1 AND what = ?2 AND email = ?3";
+/// `?4` now, `?5` the longest wait in seconds, `?6` when the write is over.
+pub(super) const FAILED: &str = "UPDATE kept SET tried_at = ?4, failures = failures + 1, unsure_until = ?6,
       due_at = ?4 + 1000000 * min(1 << min(failures + 1, 20), ?5)
     WHERE kind = ?1 AND what = ?2 AND email = ?3";
 /// `?1` before when it must have been written, `?2` how many.

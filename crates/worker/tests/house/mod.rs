@@ -56,6 +56,8 @@ pub enum Takes {
     Not,
     /// It fails, but the write is done.
     Secretly,
+    /// It fails, and the write is done when [`CountingKv::land`] is called.
+    Late,
 }
 
 /// A KV that shows every change at once. Clones are the same.
@@ -71,6 +73,8 @@ pub struct KvState {
     /// When each key was written, in order.
     pub writes: RefCell<Vec<(String, i64)>>,
     pub takes: Cell<Takes>,
+    /// Writes that are yet to be done.
+    late: RefCell<Vec<(String, Option<Vec<u8>>)>>,
     /// Reads fail.
     pub silent: Cell<bool>,
     /// How long a write takes.
@@ -97,6 +101,7 @@ impl CountingKv {
             most_reads_at_once: Cell::new(0),
             writes: RefCell::default(),
             takes: Cell::new(Takes::Well),
+            late: RefCell::default(),
             silent: Cell::new(false),
             write_takes: Cell::new(0),
             in_flight: RefCell::default(),
@@ -104,8 +109,28 @@ impl CountingKv {
         }))
     }
 
+    /// Does the writes that are late.
+    pub fn land(&self) {
+        for (key, value) in self.late.take() {
+            self.set(&key, value);
+        }
+    }
+
+    fn set(&self, key: &str, value: Option<Vec<u8>>) {
+        let mut values = self.values.borrow_mut();
+        match value {
+            Some(value) => _ = values.insert(key.to_owned(), value),
+            None => _ = values.remove(key),
+        }
+    }
+
     async fn write(&self, key: &str, value: Option<Vec<u8>>) -> Result<(), KvError> {
         self.writes.borrow_mut().push((key.to_owned(), self.clock.micros()));
+        let takes = self.takes.get();
+        if takes == Takes::Late {
+            // Also where the writer does not live to hear of it.
+            self.late.borrow_mut().push((key.to_owned(), value.clone()));
+        }
         let now_in_flight = {
             let mut in_flight = self.in_flight.borrow_mut();
             let count = in_flight.entry(key.to_owned()).or_insert(0);
@@ -117,13 +142,8 @@ impl CountingKv {
         tokio::task::yield_now().await;
         self.clock.advance(self.write_takes.get());
         *self.in_flight.borrow_mut().get_mut(key).unwrap() -= 1;
-        let takes = self.takes.get();
-        if takes != Takes::Not {
-            let mut values = self.values.borrow_mut();
-            match value {
-                Some(value) => _ = values.insert(key.to_owned(), value),
-                None => _ = values.remove(key),
-            }
+        if matches!(takes, Takes::Well | Takes::Secretly) {
+            self.set(key, value);
         }
         match takes {
             Takes::Well => Ok(()),
