@@ -93,7 +93,7 @@ impl<D: Database + Statements, K: Kv, A: Authority, R: Around> TenantObject<D, K
         };
         let _slot = self.in_flight.below(MOST_IN_FLIGHT).ok_or_else(busy)?;
         let ask: Ask = decode(message)?;
-        self.prepare()?;
+        self.wake_by(self.prepare()?);
         let tenant = &ask.caller.tenant;
         if self.tenant.borrow().as_ref().is_some_and(|known| known != tenant) {
             return Err(StoreError::Damaged("the object is another tenant's".into()));
@@ -107,19 +107,20 @@ impl<D: Database + Statements, K: Kv, A: Authority, R: Around> TenantObject<D, K
         Ok(answer)
     }
 
-    /// Brings the tables to this version in one transaction, when this instance is first used.
-    fn prepare(&self) -> Result<(), StoreError> {
+    /// Brings the tables to this version in one transaction, when this instance is first used. Gives then when an entry
+    /// is due: the alarm for it may be lost, since the runtime gives up one that keeps failing.
+    fn prepare(&self) -> Result<Option<Timestamp>, StoreError> {
         if self.prepared.get() {
-            return Ok(());
+            return Ok(None);
         }
-        let tenant = self.database.transaction(|statements| {
+        let (tenant, next) = self.database.transaction(|statements| {
             newest(schema::migrate_in(statements)?)?;
             newest(outbox::SCHEMA.migrate_in(statements)?)?;
-            outbox::tenant(statements)
+            Ok::<_, StoreError>((outbox::tenant(statements)?, outbox::next_due(statements)?))
         })?;
         self.tenant.replace(tenant);
         self.prepared.set(true);
-        Ok(())
+        Ok(next)
     }
 
     /// Makes a change, and the answer.

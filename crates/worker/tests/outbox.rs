@@ -12,7 +12,7 @@ use futures_util::FutureExt as _;
 use house::{Clock, CountingKv, Line, SECOND, Takes, house};
 use patchbay_core::model::{Caller, Person, Record, Role, Subject, Tenant};
 use patchbay_core::store::{Lookup, Store, StoreError};
-use patchbay_testkit::sample::{attach, caller, make_workspace, name, record, workspace};
+use patchbay_testkit::sample::{all, attach, caller, make_workspace, name, record, workspace};
 use patchbay_worker::edge::EdgeStore;
 use patchbay_worker::tenant::Followed;
 
@@ -169,6 +169,19 @@ async fn an_object_that_dies_between_commit_and_kv_loses_nothing() {
     assert_eq!(scene.kv.writes.borrow().len(), 0);
     scene.line.pass(SECOND).await;
     assert!(scene.converged(2).await);
+    assert_eq!(scene.forget_writes(), 1);
+}
+
+#[tokio::test]
+async fn an_alarm_that_was_lost_is_set_anew_by_the_next_request() {
+    let scene = Scene::with(1).await;
+    scene.line.follows.set(false);
+    scene.attach(1, 1).await;
+    scene.line.lose_alarm(&scene.tenant);
+    // One that has nothing to do with KV.
+    scene.store.list(&scene.ann, all()).await.unwrap();
+    scene.line.pass(SECOND).await;
+    assert!(scene.converged(1).await);
     assert_eq!(scene.forget_writes(), 1);
 }
 

@@ -382,6 +382,12 @@ impl<K: Kv + Clone> Line<K> {
         flat.object.replace(self.made(&flat.disk, &flat.room));
     }
 
+    /// The runtime gives up the object's alarm, and the object with it.
+    pub fn lose_alarm(&self, tenant: &Tenant) {
+        self.flat(tenant).room.alarm.set(None);
+        self.restart(tenant);
+    }
+
     /// Whether the object's disk is stuck.
     pub fn stick(&self, tenant: &Tenant, stuck: bool) {
         self.flat(tenant).room.stuck.set(stuck);
