@@ -73,10 +73,7 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         let cause = Some(error.to_string());
         let (status, msg) = match error {
-            StoreError::Busy(_) => (
-                StatusCode::TOO_MANY_REQUESTS,
-                "Too many changes are waiting; try again.",
-            ),
+            StoreError::Busy(_) => (StatusCode::TOO_MANY_REQUESTS, "Too much is waiting; try again."),
             StoreError::Unavailable(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Storage does not answer; nothing is acknowledged, try again.",

@@ -22,6 +22,9 @@ use crate::surroundings::{Around, Authority, Kv, KvError, Whom};
 /// their change to become durable. More would wait for a disk that is late already, each with a body of up to half a
 /// MiB: these come to half of the 128 MB that an object has.
 pub const MOST_IN_FLIGHT: usize = 128;
+/// Bytes of answers that one object holds at a time, while what they were read from becomes durable: four lists of the
+/// longest that a Worker asks for. They are the other half, with what it takes to make one.
+pub const MOST_HELD: usize = 4 * 8 * 1024 * 1024;
 /// Writes to KV at a time: a Worker has six connections at once.
 const WRITES_AT_ONCE: usize = 6;
 /// Writes to KV in one turn: a Worker has a thousand calls to KV an invocation. What is left is for the next.
@@ -44,6 +47,8 @@ pub struct TenantObject<D, K, A, R> {
     /// Whose object this is; nobody's before its first write.
     tenant: RefCell<Option<Tenant>>,
     in_flight: Count,
+    /// Bytes of answers.
+    held: Count,
     /// When [`Self::wake`] will be called, as far as this instance knows.
     wakes_at: Cell<Option<Timestamp>>,
     awake: Count,
@@ -73,6 +78,7 @@ impl<D: Database + Statements, K: Kv, A: Authority, R: Around> TenantObject<D, K
             prepared: Cell::default(),
             tenant: RefCell::default(),
             in_flight: Count::default(),
+            held: Count::default(),
             wakes_at: Cell::default(),
             awake: Count::default(),
         }
@@ -91,18 +97,21 @@ impl<D: Database + Statements, K: Kv, A: Authority, R: Around> TenantObject<D, K
                 "{MOST_IN_FLIGHT} requests are in flight in the tenant's object"
             ))
         };
-        let _slot = self.in_flight.below(MOST_IN_FLIGHT).ok_or_else(busy)?;
+        let _slot = self.in_flight.more(1, MOST_IN_FLIGHT).ok_or_else(busy)?;
         let ask: Ask = decode(message)?;
         self.wake_by(self.prepare()?);
         let tenant = &ask.caller.tenant;
         if self.tenant.borrow().as_ref().is_some_and(|known| known != tenant) {
             return Err(StoreError::Damaged("the object is another tenant's".into()));
         }
-        let answer = if ask.operation.writes() {
-            self.write(&ask).await?
-        } else {
-            self.read(&ask)?
-        };
+        if ask.operation.writes() {
+            let answer = self.write(&ask).await?;
+            self.around.durable().await?;
+            return Ok(answer);
+        }
+        let answer = self.read(&ask)?;
+        let busy = || StoreError::Busy(format!("{MOST_HELD} bytes of answers are held in the tenant's object"));
+        let _held = self.held.more(answer.len(), MOST_HELD).ok_or_else(busy)?;
         self.around.durable().await?;
         Ok(answer)
     }
@@ -178,7 +187,7 @@ impl<D: Database + Statements, K: Kv, A: Authority, R: Around> TenantObject<D, K
     pub async fn wake(&self) -> Result<Followed, StoreError> {
         self.wakes_at.set(None);
         let mut followed = Followed::default();
-        let Some(_only) = self.awake.below(1) else {
+        let Some(_only) = self.awake.more(1, 1) else {
             return Ok(followed);
         };
         self.prepare()?;
@@ -286,21 +295,24 @@ fn before(now: Timestamp, micros: i64) -> Timestamp {
 struct Count(Cell<usize>);
 
 impl Count {
-    /// One more, until it is dropped, if there are fewer than `most`.
-    fn below(&self, most: usize) -> Option<One<'_>> {
-        let count = self.0.get();
-        (count < most).then(|| {
-            self.0.set(count + 1);
-            One(self)
+    /// So many more, until it is dropped, if that makes no more than `most`.
+    fn more(&self, many: usize, most: usize) -> Option<Counted<'_>> {
+        let count = self.0.get().checked_add(many)?;
+        (count <= most).then(|| {
+            self.0.set(count);
+            Counted { count: self, many }
         })
     }
 }
 
-struct One<'c>(&'c Count);
+struct Counted<'c> {
+    count: &'c Count,
+    many: usize,
+}
 
-impl Drop for One<'_> {
+impl Drop for Counted<'_> {
     fn drop(&mut self) {
-        let count = &self.0.0;
-        count.set(count.get().saturating_sub(1));
+        let count = &self.count.0;
+        count.set(count.get().saturating_sub(self.many));
     }
 }

@@ -17,7 +17,7 @@ use patchbay_testkit::sample::{all, attach, caller, name, record, workspace};
 use patchbay_worker::edge::EdgeStore;
 use patchbay_worker::protocol::{Ask, AskDirectory, Operation, decode, encode};
 use patchbay_worker::surroundings::{Authority, Kv as _, Whom};
-use patchbay_worker::tenant::MOST_IN_FLIGHT;
+use patchbay_worker::tenant::{MOST_HELD, MOST_IN_FLIGHT};
 
 fn create(caller: &Caller, number: u8) -> Vec<u8> {
     encode(&Ask {
@@ -119,6 +119,44 @@ async fn an_object_does_so_many_requests_at_a_time_and_is_busy_beyond() {
     }
     assert_eq!(line.number(&ann.tenant, "SELECT count(*) FROM connection"), 1 + 128);
     assert!(told(&object.answer(&create(&ann, 201)).await).is_ok());
+}
+
+#[tokio::test]
+async fn an_object_holds_so_many_bytes_of_lists_at_a_time_and_is_busy_beyond() {
+    let (_, kv, line) = house(60);
+    let store = line.store(kv);
+    let ann = caller("acme", "ann", false);
+    for number in 0..16 {
+        let made = record(number, &format!("c{number}"), &ann, limits::DETAILS_BYTES);
+        store.create(&ann, made).await.unwrap();
+    }
+    let list = |limit| {
+        encode(&Ask {
+            caller: ann.clone(),
+            operation: Operation::List(ListQuery { limit, ..all() }),
+        })
+    };
+    let (long, short) = (list(None), list(Some(1)));
+    let object = line.object(&ann.tenant);
+    let is_busy = |answer: &[u8]| {
+        let told = decode::<Result<ListOutcome, StoreError>>(answer).unwrap();
+        matches!(told, Err(StoreError::Busy(_)))
+    };
+    let fit = MOST_HELD / object.answer(&long).await.len();
+    assert!((4..=8).contains(&fit), "{fit} lists of 4 MiB");
+
+    line.stick(&ann.tenant, true);
+    let mut waiting = Box::pin(join_all((0..fit).map(|_| object.answer(&long))));
+    assert!(waiting.as_mut().now_or_never().is_none());
+    assert!(is_busy(&object.answer(&long).await));
+    // There is place for a short one, and where a list breaks off, for a long one.
+    let mut answered = pin!(object.answer(&short));
+    assert!(answered.as_mut().now_or_never().is_none());
+    drop(waiting);
+    let mut another = pin!(object.answer(&long));
+    assert!(another.as_mut().now_or_never().is_none());
+    line.stick(&ann.tenant, false);
+    assert!(!is_busy(&answered.await) && !is_busy(&another.await));
 }
 
 #[tokio::test]
