@@ -18,3 +18,5 @@ mod runtime;
 pub mod settings;
 pub mod surroundings;
 pub mod tenant;
+#[cfg(any(test, target_arch = "wasm32"))]
+mod unreached;

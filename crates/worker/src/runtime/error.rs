@@ -4,6 +4,8 @@ use js_sys::Reflect;
 use patchbay_core::store::StoreError;
 use wasm_bindgen::JsValue;
 
+use crate::unreached::Unreached;
+
 /// What was thrown, in words: an error's message, or whatever text it is.
 pub fn message(thrown: &JsValue) -> String {
     // A panic's text may quote what it choked on.
@@ -17,12 +19,14 @@ pub fn message(thrown: &JsValue) -> String {
 
 /// Why an object gave no answer, by the properties that the runtime gives its errors.
 pub fn unreached(thrown: &JsValue) -> StoreError {
-    let message = format!("the object gave no answer: {}", message(thrown));
-    if property(thrown, "overloaded").is_truthy() {
-        StoreError::Busy(message)
-    } else {
-        StoreError::Unavailable(message)
-    }
+    let marked = |mark| property(thrown, mark).is_truthy();
+    let unreached = Unreached {
+        message: message(thrown),
+        overloaded: marked("overloaded"),
+        reset: marked("durableObjectReset"),
+        remote: marked("remote"),
+    };
+    unreached.into()
 }
 
 fn property(of: &JsValue, name: &str) -> JsValue {
