@@ -20,6 +20,7 @@ test('as it is deployed, every call is 503 until callers can be known', async (t
 for (const [what, settings, said] of [
   ['no keys', { PATCHBAY_AUTH: 'off' }, 'PATCHBAY_KEYS'],
   ['a wrong age', { PATCHBAY_AUTH: 'off', PATCHBAY_KEYS: keys, PATCHBAY_EDGE_MAX_AGE: '59' }, 'PATCHBAY_EDGE_MAX_AGE'],
+  ['an age that is no string', { PATCHBAY_AUTH: 'off', PATCHBAY_KEYS: keys, PATCHBAY_EDGE_MAX_AGE: 60 }, 'PATCHBAY_EDGE_MAX_AGE'],
 ]) {
   test(`with ${what} every call is 503, and the log says why`, async (t) => {
     const home = await start(t, await folder(t), { secrets: null, settings });

@@ -22,7 +22,8 @@ export async function folder(t) {
 
 /** Starts the Worker on what `data` holds. It is gone when the test `t` is. */
 export async function start(t, data, { main = WORKER, secrets = WORKER_SECRETS, settings = {} } = {}) {
-  const told = Object.entries(settings).flatMap(([name, value]) => ['--set', `${name}=${value}`]);
+  const told = Object.entries(settings).flatMap(([name, value]) =>
+    typeof value === 'string' ? ['--set', `${name}=${value}`] : ['--set-json', `${name}=${JSON.stringify(value)}`]);
   const from = secrets ? ['--secrets', secrets] : [];
   const process_ = spawn(
     process.execPath,

@@ -1,7 +1,8 @@
 // Runs a Worker in workerd, the real runtime, on this machine and offline, as its wrangler.jsonc describes it: bindings,
 // classes, variables. The first line of output says where it answers; the Worker's log goes to standard error.
 //
-//   node serve.mjs WRANGLER.JSONC --data FOLDER [--main FILE] [--secrets FILE] [--set NAME=VALUE]… [--port N]
+//   node serve.mjs WRANGLER.JSONC --data FOLDER [--main FILE] [--secrets FILE] [--set NAME=VALUE]…
+//     [--set-json NAME=JSON]… [--port N]
 
 import { dirname, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -15,6 +16,7 @@ const { values, positionals } = parseArgs({
     main: { type: 'string' },
     secrets: { type: 'string' },
     set: { type: 'string', multiple: true, default: [] },
+    'set-json': { type: 'string', multiple: true, default: [] },
     port: { type: 'string', default: '0' },
   },
 });
@@ -25,10 +27,13 @@ const { unstable_getMiniflareWorkerOptions: optionsOf } = await import('wrangler
 // Without a file of secrets, none of those that lie beside the configuration is read.
 const envFiles = [values.secrets ? resolve(values.secrets) : '/dev/null'];
 const { workerOptions, main } = optionsOf(resolve(positionals[0]), undefined, { envFiles });
+const pair = (one) => one.split(/=(.*)/s, 2);
+const set = values.set.map(pair);
+const setJson = values['set-json'].map(pair).map(([name, json]) => [name, JSON.parse(json)]);
 const script = resolve(values.main ?? main);
 const miniflare = new Miniflare({
   ...workerOptions,
-  bindings: { ...workerOptions.bindings, ...Object.fromEntries(values.set.map((one) => one.split(/=(.*)/s, 2))) },
+  bindings: { ...workerOptions.bindings, ...Object.fromEntries([...set, ...setJson]) },
   modules: true,
   modulesRoot: dirname(script),
   scriptPath: script,

@@ -182,6 +182,9 @@ struct Head {
     request_id: HeaderValue,
 }
 
+/// Why a request that panicked failed, for the log.
+const PANICKED: &str = "the request panicked";
+
 /// Why a home could not have a request answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
@@ -247,7 +250,7 @@ impl Admitted {
                     "Storage did not answer in time; nothing is acknowledged, try again.",
                 )
             },
-            Refusal::Failed => Problem::failed("the request panicked"),
+            Refusal::Failed => Problem::failed(PANICKED),
             Refusal::Foreign => Problem::forbidden(
                 "Without authentication only programs on this machine may call: `Host` must be localhost or a loopback \
                  address, and `Origin`, which web pages send, must be absent.",
@@ -289,6 +292,11 @@ pub fn misconfigured(parts: &Parts, host: &impl Host, why: String) -> Answer {
     );
     problem.cause = Some(why);
     head(parts, host).1.refuse(None, problem)
+}
+
+/// The answer to a request that panicked before it was admitted, or nobody knows how far it came: 500.
+pub fn panicked(parts: &Parts, host: &impl Host) -> Answer {
+    head(parts, host).1.refuse(None, Problem::failed(PANICKED))
 }
 
 /// The route of a request, if there is one.

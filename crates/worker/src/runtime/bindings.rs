@@ -7,10 +7,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use js_sys::Uint8Array;
+use js_sys::{ArrayBuffer, Uint8Array};
 use patchbay_core::store::StoreError;
-use wasm_bindgen::JsValue;
-use worker::{Delay, Env, KvStore, Method, ObjectNamespace, Request, RequestInit};
+use wasm_bindgen::{JsCast as _, JsValue};
+use worker::wasm_bindgen_futures::JsFuture;
+use worker::{Delay, Env, Headers, KvStore, Method, ObjectNamespace, Request, RequestInit, web_sys};
 
 use super::error::{message, unreached};
 use crate::memory::{Memory, Share};
@@ -18,10 +19,13 @@ use crate::surroundings::{Authority, Kv, KvError, Whom};
 
 /// How long a call to KV may take. An object answers within it, so that waiting longer would serve nobody.
 const KV_TIME: Duration = Duration::from_secs(5);
-/// How long an object may take. It answers in a moment or not at all, and every request must come to an end.
-const OBJECT_TIME: Duration = Duration::from_secs(30);
-/// The header by which an object says how long its answer is, before it is read.
+/// How long an object may take. It answers in a moment or not at all, and every request must come to an end: after its
+/// client went away it has 30 seconds, KV's time included.
+const OBJECT_TIME: Duration = Duration::from_secs(20);
+/// The header by which both sides say how long a message or its answer is, before it is read.
 pub const LENGTH: &str = "patchbay-length";
+/// Why something is not read now.
+pub const FULL: &str = "the isolate holds as much as it may";
 /// The name of the one object in its namespace.
 const DIRECTORY: &str = "directory";
 
@@ -88,7 +92,14 @@ pub struct KvNamespace {
 impl Kv for KvNamespace {
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KvError> {
         count(&self.usage.kv_reads);
-        in_time(self.kv.get(key).bytes()).await
+        let Some(value) = in_time(self.value(key)).await? else {
+            return Ok(None);
+        };
+        // The object is asked then, whose answer is held against the same bound.
+        if !self.usage.hold(value.byte_length() as usize) {
+            return Err(KvError(FULL.into()));
+        }
+        Ok(Some(Uint8Array::new(&value).to_vec()))
     }
 
     async fn put(&self, key: &str, value: Vec<u8>, seconds: u32) -> Result<(), KvError> {
@@ -101,6 +112,17 @@ impl Kv for KvNamespace {
     }
 }
 
+impl KvNamespace {
+    /// The value of a key, in JavaScript's hands still.
+    async fn value(&self, key: &str) -> Result<Option<ArrayBuffer>, worker::KvError> {
+        let Some(value) = self.kv.get(key).stream().await? else {
+            return Ok(None);
+        };
+        let whole = web_sys::Response::new_with_opt_readable_stream(Some(&value))?.array_buffer()?;
+        Ok(Some(JsFuture::from(whole).await?.unchecked_into()))
+    }
+}
+
 /// What a call to KV comes to, unless it takes too long.
 async fn in_time<T>(call: impl Future<Output = Result<T, worker::KvError>>) -> Result<T, KvError> {
     match within(KV_TIME, call).await {
@@ -110,7 +132,7 @@ async fn in_time<T>(call: impl Future<Output = Result<T, worker::KvError>>) -> R
 }
 
 /// What a call comes to, unless it takes longer.
-async fn within<T>(time: Duration, call: impl Future<Output = T>) -> Option<T> {
+pub async fn within<T>(time: Duration, call: impl Future<Output = T>) -> Option<T> {
     match select(pin!(call), Delay::from(time)).await {
         Either::Left((done, _)) => Some(done),
         Either::Right(((), _)) => None,
@@ -138,7 +160,7 @@ impl Authority for Objects {
             return Err(StoreError::Unavailable(silent));
         };
         let told = told.map_err(|error| unreached(&JsValue::from(error)))?;
-        told.ok_or_else(|| StoreError::Busy("the isolate holds as much as it may".into()))
+        told.ok_or_else(|| StoreError::Busy(FULL.into()))
     }
 }
 
@@ -149,8 +171,11 @@ impl Objects {
             Whom::Tenant(tenant) => self.bindings.tenants.get_by_name(tenant.as_str())?,
             Whom::Directory => self.bindings.directory.get_by_name(DIRECTORY)?,
         };
+        let headers = Headers::new();
+        headers.set(LENGTH, &message.len().to_string())?;
         let mut init = RequestInit::new();
         init.with_method(Method::Post)
+            .with_headers(headers)
             .with_body(Some(Uint8Array::from(message).into()));
         // Only the body says anything, but a request must have some address.
         let address = "http://object/";
@@ -162,13 +187,24 @@ impl Objects {
         };
         let request = Request::new_with_init(address, &init)?;
         let mut response = object.fetch_with_request(request).await?;
-        let length = response.headers().get(LENGTH)?.and_then(|length| length.parse().ok());
         // What changes something is told in a few bytes, so this refuses only what can be asked for again.
-        if !self.usage.hold(length.unwrap_or(0)) {
+        if !self.usage.hold(length(response.headers())?) {
+            let refused = web_sys::Response::from(response).body();
+            // So that the object need not keep it.
+            _ = refused.map(|body| body.cancel());
             return Ok(None);
         }
         response.bytes().await.map(Some)
     }
+}
+
+/// How long a message or an answer with these headers is.
+///
+/// # Errors
+/// What the runtime throws.
+pub fn length(headers: &Headers) -> worker::Result<usize> {
+    let length = headers.get(LENGTH)?.and_then(|length| length.parse().ok());
+    Ok(length.unwrap_or(0))
 }
 
 impl Usage {

@@ -1,5 +1,7 @@
 //! The runtime's requests and responses ⇄ those of the core.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::header::CONTENT_LENGTH;
@@ -11,6 +13,13 @@ use patchbay_core::limits::BODY_BYTES;
 use wasm_bindgen::JsValue;
 use worker::wasm_bindgen_futures::JsFuture;
 use worker::web_sys::{self, Headers, ResponseInit};
+
+use super::bindings::within;
+
+/// How long a body may take to come, as on other homes.
+const BODY_TIME: Duration = Duration::from_secs(30);
+/// How long the rest of a refused request may take.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// A request's head.
 pub fn head(request: &web_sys::Request) -> Parts {
@@ -57,7 +66,13 @@ fn declared(head: &Parts) -> Option<usize> {
 }
 
 /// A request's body, of which no more than [`BODY_BYTES`] are taken, and nothing where its head declares more.
+/// It must come in time.
 pub async fn body(request: web_sys::Request, head: &Parts) -> Result<Bytes, Refusal> {
+    let body = within(BODY_TIME, read(request, head)).await;
+    body.unwrap_or(Err(Refusal::TooSlow))
+}
+
+async fn read(request: web_sys::Request, head: &Parts) -> Result<Bytes, Refusal> {
     if request.body().is_none() {
         return Ok(Bytes::new());
     }
@@ -82,6 +97,26 @@ pub async fn body(request: web_sys::Request, head: &Parts) -> Result<Bytes, Refu
         }
     }
     Ok(whole.into())
+}
+
+/// Lets a body come that nobody wants, as far as one is read at all: the runtime closes a connection whose body was left
+/// in it.
+pub async fn discard(request: web_sys::Request, head: &Parts) {
+    if request.body().is_none() || declared(head).is_some_and(|length| length > BODY_BYTES) {
+        return;
+    }
+    let Ok(mut chunks) = worker::Request::from(request).stream() else {
+        return;
+    };
+    let come = async {
+        let mut bytes = 0;
+        while let Some(Ok(chunk)) = chunks.next().await
+            && bytes <= BODY_BYTES
+        {
+            bytes += chunk.len();
+        }
+    };
+    _ = within(LINGER, come).await;
 }
 
 /// The response that the runtime sends.

@@ -52,7 +52,7 @@ impl Isolate {
     fn new(env: &Env) -> Result<Self, String> {
         #[cfg(panic = "unwind")]
         super::panics::log_the_place();
-        let settings = Settings::read(&variables(env)).map_err(|error| error.to_string())?;
+        let settings = Settings::read(&variables(env)?).map_err(|error| error.to_string())?;
         Ok(Self {
             config: Config {
                 authentication: settings.authentication,
@@ -70,14 +70,18 @@ impl Isolate {
 }
 
 /// The variables and secrets of `env`.
-fn variables(env: &Env) -> Variables {
+fn variables(env: &Env) -> Result<Variables, String> {
     let names = Reflect::own_keys(env).unwrap_or_default();
     let names = names.iter().filter_map(|name| name.as_string());
     names
         .filter(|name| name.starts_with("PATCHBAY_"))
-        .filter_map(|name| {
-            let value = Reflect::get(env, &JsValue::from_str(&name)).ok()?.as_string()?;
-            Some((name, value))
+        .map(|name| {
+            let value = Reflect::get(env, &JsValue::from_str(&name)).ok();
+            // A variable may be any JSON.
+            match value.and_then(|value| value.as_string()) {
+                Some(value) => Ok((name, value)),
+                None => Err(format!("{name} must be a string")),
+            }
         })
         .collect()
 }

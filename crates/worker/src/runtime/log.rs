@@ -97,6 +97,23 @@ pub fn followed(followed: &Followed) {
     console_warn!("{}", serde_json::to_string(&line).unwrap_or_default());
 }
 
+/// Logs that an object could not write to KV what is due: it will try again.
+pub fn unfollowed(problem: &str) {
+    /// What the line says.
+    #[derive(Serialize)]
+    struct Line<'a> {
+        level: &'static str,
+        operation: &'static str,
+        problem: &'a str,
+    }
+    let line = Line {
+        level: "ERROR",
+        operation: "kv",
+        problem,
+    };
+    console_error!("{}", serde_json::to_string(&line).unwrap_or_default());
+}
+
 /// Logs that something panicked, and where.
 #[cfg(panic = "unwind")]
 pub fn panicked(place: Option<&str>) {

@@ -9,7 +9,7 @@ use patchbay_core::store::StoreError;
 use worker::wasm_bindgen_futures::JsFuture;
 use worker::{DurableObject, Env, Request, Response, Result, State, durable_object};
 
-use super::bindings::{KvNamespace, LENGTH, Objects, Usage};
+use super::bindings::{FULL, KvNamespace, LENGTH, Objects, Usage, length};
 use super::database::ObjectDatabase;
 use super::error::message;
 use super::host::WorkerHost;
@@ -18,34 +18,56 @@ use super::log;
 use super::panics::caught;
 use super::storage::{Storage, storage};
 use crate::directory::DirectoryObject;
+use crate::memory::Memory;
+use crate::protocol::encode;
 use crate::surroundings::Around;
 use crate::tenant::TenantObject;
 
-/// A tenant's object, or what the Worker was told wrongly. It outlives the panic of a request: what it keeps beside the
-/// database is counts and what it knows of the database, each right at any time.
-#[durable_object(alarm)]
-pub struct Tenant(AssertUnwindSafe<Told<TenantObject<ObjectDatabase, KvNamespace, Objects, ObjectHost>>>);
+/// After how long an alarm that failed rings again. The runtime by itself repeats it six times in two minutes and then
+/// drops it, and nothing that it was set for would be done.
+const ALARM_AGAIN: i64 = 60_000_000;
 
-/// Or what the Worker was told wrongly.
-type Told<T> = std::result::Result<T, String>;
+/// A tenant's object. It outlives the panic of a request: what it keeps beside the database is counts and what it knows
+/// of the database, each right at any time.
+#[durable_object(alarm)]
+pub struct Tenant(AssertUnwindSafe<Parts>);
+
+struct Parts {
+    /// Or what the Worker was told wrongly.
+    object: std::result::Result<TenantObject<ObjectDatabase, KvNamespace, Objects, ObjectHost>, String>,
+    host: ObjectHost,
+    /// What the isolate holds.
+    memory: Memory,
+}
 
 impl DurableObject for Tenant {
     fn new(state: State, env: Env) -> Self {
         let storage = storage(&state);
-        Self(AssertUnwindSafe(Isolate::of(&env).map(|isolate| {
+        let host = ObjectHost(storage.clone());
+        let isolate = Isolate::of(&env);
+        let memory = isolate
+            .as_ref()
+            .map(|isolate| isolate.memory.clone())
+            .unwrap_or_default();
+        let object = isolate.map(|isolate| {
             let usage = Rc::<Usage>::default();
             TenantObject::new(
-                ObjectDatabase::new(storage.clone()),
+                ObjectDatabase::new(storage),
                 isolate.bindings.kv(&usage),
                 isolate.bindings.objects(&usage),
-                ObjectHost(storage),
+                host.clone(),
                 isolate.reads,
             )
-        })))
+        });
+        Self(AssertUnwindSafe(Parts { object, host, memory }))
     }
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
-        let object = self.0.as_ref().map_err(String::as_str)?;
+        let object = self.0.object.as_ref().map_err(String::as_str)?;
+        // Held before it is read, until it is answered: the object's own count begins where it is read.
+        let Some(_share) = self.0.memory.hold(length(request.headers())?) else {
+            return told(encode(&Err::<(), _>(StoreError::Busy(FULL.into()))));
+        };
         let message = request.bytes().await?;
         #[cfg(feature = "test-trigger")]
         super::trigger::arm(&request.inner().url());
@@ -53,10 +75,19 @@ impl DurableObject for Tenant {
     }
 
     async fn alarm(&self) -> Result<Response> {
-        let object = self.0.as_ref().map_err(String::as_str)?;
-        // The runtime calls again where this fails.
-        let followed = caught(object.wake()).await?.map_err(|error| error.to_string())?;
-        log::followed(&followed);
+        let Parts { object, host, .. } = &*self.0;
+        let followed = async {
+            let object = object.as_ref().map_err(Clone::clone)?;
+            caught(object.wake()).await?.map_err(|error| error.to_string())
+        };
+        match followed.await {
+            Ok(followed) => log::followed(&followed),
+            Err(why) => {
+                log::unfollowed(&why);
+                let again = host.now().as_micros() + ALARM_AGAIN;
+                host.wake_at(Timestamp::from_micros(again));
+            }
+        }
         Response::empty()
     }
 }
@@ -87,6 +118,7 @@ fn told(answer: Vec<u8>) -> Result<Response> {
 }
 
 /// What a tenant's object has around it.
+#[derive(Clone)]
 struct ObjectHost(Storage);
 
 impl Host for ObjectHost {

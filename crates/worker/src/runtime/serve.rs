@@ -39,7 +39,13 @@ async fn respond(request: web_sys::Request, env: &Env) -> Result<web_sys::Respon
         .as_ref()
         .map_or_else(|_| Rc::default(), |isolate| Usage::of(&isolate.memory));
     let (log, answer) = match isolate {
-        Ok(isolate) => (isolate.log, serve(&isolate, &usage, &head, request).await),
+        Ok(isolate) => {
+            let answer = caught(serve(&isolate, &usage, &head, request)).await;
+            (
+                isolate.log,
+                answer.unwrap_or_else(|_| api::panicked(&head, &WorkerHost)),
+            )
+        }
         Err(why) => (Log::Failures, api::misconfigured(&head, &WorkerHost, why)),
     };
     let request = log::Request {
@@ -61,27 +67,25 @@ async fn serve(isolate: &Isolate, usage: &Rc<Usage>, head: &Parts, request: web_
         Rc::clone(&isolate.owners),
     );
     let patchbay = Patchbay::new(store, Arc::clone(&isolate.ring), WorkerHost, isolate.config.clone());
-    let admitted = patchbay.admit(head).await;
-    // The body is read even where the head is refused: the runtime closes a connection that it was left in.
-    let body = if usage.hold(http::body_bytes(&request, head)) {
+    #[cfg(feature = "test-trigger")]
+    usage.panic.set(super::trigger::of_request(&head.headers));
+    let admitted = match patchbay.admit(head).await {
+        Ok(admitted) => admitted,
+        Err(answer) => {
+            http::discard(request, head).await;
+            return answer;
+        }
+    };
+    let body = if !admitted.has_body() {
+        http::discard(request, head).await;
+        Ok(Bytes::new())
+    } else if usage.hold(http::body_bytes(&request, head)) {
         http::body(request, head).await
     } else {
         Err(Refusal::Busy)
     };
-    let admitted = match admitted {
-        Ok(admitted) => admitted,
-        Err(answer) => return answer,
-    };
-    let body = if admitted.has_body() { body } else { Ok(Bytes::new()) };
-    let answered = async {
-        #[cfg(feature = "test-trigger")]
-        usage.panic.set(super::trigger::of_request(&head.headers));
-        match body {
-            Ok(body) => patchbay.answer(admitted.clone(), body).await,
-            Err(refusal) => admitted.refuse(refusal),
-        }
-    };
-    caught(answered)
-        .await
-        .unwrap_or_else(|_| admitted.refuse(Refusal::Failed))
+    match body {
+        Ok(body) => patchbay.answer(admitted, body).await,
+        Err(refusal) => admitted.refuse(refusal),
+    }
 }
