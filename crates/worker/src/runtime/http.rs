@@ -11,6 +11,7 @@ use js_sys::{Array, Uint8Array};
 use patchbay_core::api::Refusal;
 use patchbay_core::limits::BODY_BYTES;
 use wasm_bindgen::JsValue;
+use worker::ByteStream;
 use worker::wasm_bindgen_futures::JsFuture;
 use worker::web_sys::{self, Headers, ResponseInit};
 
@@ -18,8 +19,11 @@ use super::bindings::within;
 
 /// How long a body may take to come, as on other homes.
 const BODY_TIME: Duration = Duration::from_secs(30);
-/// How long the rest of a refused request may take.
+/// How long the rest of a body that is refused may take: the runtime closes a connection whose body was left in it, and
+/// many a client reads nothing before it has sent all.
 const LINGER: Duration = Duration::from_secs(2);
+/// Bytes that are taken of it, and dropped, as on the native server.
+const LINGER_BYTES: usize = 4 * 1024 * 1024;
 
 /// A request's head.
 pub fn head(request: &web_sys::Request) -> Parts {
@@ -52,7 +56,7 @@ pub fn body_bytes(request: &web_sys::Request, head: &Parts) -> usize {
         return 0;
     }
     match declared(head) {
-        // It is left unread.
+        // It is not kept.
         Some(length) if length > BODY_BYTES => 0,
         Some(length) => length,
         None => BODY_BYTES,
@@ -65,7 +69,7 @@ fn declared(head: &Parts) -> Option<usize> {
     Some(length.and_then(|length| length.parse().ok()).unwrap_or(usize::MAX))
 }
 
-/// A request's body, of which no more than [`BODY_BYTES`] are taken, and nothing where its head declares more.
+/// A request's body, of which no more than [`BODY_BYTES`] are kept, and nothing where its head declares more.
 /// It must come in time.
 pub async fn body(request: web_sys::Request, head: &Parts) -> Result<Bytes, Refusal> {
     let body = within(BODY_TIME, read(request, head)).await;
@@ -79,6 +83,7 @@ async fn read(request: web_sys::Request, head: &Parts) -> Result<Bytes, Refusal>
     // The runtime holds a body to the length that its head declares.
     if let Some(length) = declared(head) {
         if length > BODY_BYTES {
+            discard(request, head).await;
             return Err(Refusal::TooLong);
         }
         let whole = request
@@ -93,25 +98,29 @@ async fn read(request: web_sys::Request, head: &Parts) -> Result<Bytes, Refusal>
     while let Some(chunk) = chunks.next().await {
         whole.extend_from_slice(&chunk.map_err(|_| Refusal::Broken)?);
         if whole.len() > BODY_BYTES {
+            drain(chunks).await;
             return Err(Refusal::TooLong);
         }
     }
     Ok(whole.into())
 }
 
-/// Lets a body come that nobody wants, as far as one is read at all: the runtime closes a connection whose body was left
-/// in it.
+/// Lets a body come that nobody wants, unless it is declared to be far too long.
 pub async fn discard(request: web_sys::Request, head: &Parts) {
-    if request.body().is_none() || declared(head).is_some_and(|length| length > BODY_BYTES) {
+    if request.body().is_none() || declared(head).is_some_and(|length| length > LINGER_BYTES) {
         return;
     }
-    let Ok(mut chunks) = worker::Request::from(request).stream() else {
-        return;
-    };
+    if let Ok(chunks) = worker::Request::from(request).stream() {
+        drain(chunks).await;
+    }
+}
+
+/// Takes and drops what still comes of a body, within bounds.
+async fn drain(mut chunks: ByteStream) {
     let come = async {
         let mut bytes = 0;
         while let Some(Ok(chunk)) = chunks.next().await
-            && bytes <= BODY_BYTES
+            && bytes <= LINGER_BYTES
         {
             bytes += chunk.len();
         }
