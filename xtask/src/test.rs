@@ -269,7 +269,7 @@ impl Suite {
             Self::Conformance(home, mode) => {
                 let mut arguments = home.bound();
                 if let Home::Lambda = home {
-                    arguments.push("--whole-bodies");
+                    arguments.push("--lambda-emulator");
                 }
                 let (success, output) = against(*home, cache, mode, "patchbay-conformance", &arguments)?;
                 (success, count::conformance(&output))

@@ -23,9 +23,10 @@ struct Arguments {
     /// right.
     #[arg(long, default_value_t = 0)]
     stale_seconds: u64,
-    /// It is behind something that passes a request on only once its body is there whole.
+    /// It is behind cargo lambda's emulator, which passes a request on only once its body is there whole, and loses some
+    /// answers of megabytes: a read without an answer is made again.
     #[arg(long)]
-    whole_bodies: bool,
+    lambda_emulator: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -49,8 +50,8 @@ async fn main() -> anyhow::Result<ExitCode> {
     // A case that does not hold says so in the report; the panic's own text would come twice.
     std::panic::set_hook(Box::new(|_| ()));
     let mut address = Address::new(&arguments.url)?;
-    if arguments.whole_bodies {
-        address = address.with_whole_bodies();
+    if arguments.lambda_emulator {
+        address = address.behind_emulator();
     }
     let target = Patient::new(&address, Duration::from_secs(arguments.stale_seconds));
     let report = run(&target, setting, &cases(), |case, outcome| {
