@@ -83,6 +83,11 @@ pub fn create(url: &str, prefix: &str, clients: usize, interval: Duration, time:
 }
 
 impl Paced {
+    /// Answers of 429 that said when to come again.
+    pub fn throttled(&self) -> usize {
+        self.throttled
+    }
+
     /// Cells of a table: successes a second, their p50 and p99, and the share of all that was throttled.
     pub fn row(&self) -> String {
         let mut made = self.made.clone();
