@@ -28,7 +28,12 @@ pub fn create(url: &str, prefix: &str, clients: usize, interval: Duration, time:
     let started = Instant::now();
     let secret = "x".repeat(1024 - json!({"secret": ""}).to_string().len());
     let client = |number: usize| -> anyhow::Result<(Vec<f64>, usize)> {
-        let agent: Agent = Agent::config_builder().http_status_as_error(false).build().into();
+        let agent: Agent = Agent::config_builder()
+            .http_status_as_error(false)
+            // Where clients do not get their turn for seconds, the runtime would close connections that were kept.
+            .max_idle_connections(0)
+            .build()
+            .into();
         let (mut made, mut throttled) = (Vec::new(), 0);
         // They do not all come at once.
         let mut due = started + interval * u32::try_from(number)? / u32::try_from(clients)?;
