@@ -6,6 +6,7 @@ use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Region, SharedCredentialsProvider, SharedHttpClient};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::http::{HttpClient as _, http_client_fn};
 use aws_types::SdkConfig;
 
 /// Time to open a connection: within a region that takes a few milliseconds.
@@ -22,9 +23,11 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// HTTPS over the TLS library that the native server has as well. The system's root certificates are read at the first
 /// use. An endpoint of `http://` is reached in the clear.
 pub fn http_client() -> SharedHttpClient {
-    aws_smithy_http_client::Builder::new()
+    let client = aws_smithy_http_client::Builder::new()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .build_https()
+        .build_https();
+    // By itself it would go through all of those certificates once more for each client of a service that is made.
+    http_client_fn(move |settings, components| client.http_connector(settings, components))
 }
 
 /// What clients of AWS's services are made from.
