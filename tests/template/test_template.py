@@ -134,6 +134,7 @@ def test_the_function_knows_where_its_key_is_and_not_the_key(template):
         "PATCHBAY_READS": {"Ref": "Reads"},
         "PATCHBAY_BASE_PATH": {"Ref": "BasePath"},
         "PATCHBAY_AUTH": "off",
+        "SSL_CERT_FILE": "/etc/pki/tls/certs/ca-bundle.crt",
     }
 
 
