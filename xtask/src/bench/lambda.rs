@@ -61,6 +61,8 @@ struct Starts {
     secret: Vec<f64>,
     variable: Vec<f64>,
     yardstick: Vec<f64>,
+    /// The yardstick's, told where the root certificates are.
+    told: Vec<f64>,
 }
 
 #[derive(Deserialize)]
@@ -197,6 +199,11 @@ impl Figures {
             "the same, keys in a variable",
             time(p50(&starts.variable)),
             String::new(),
+        );
+        row(
+            "the same, told where the root certificates are, as Patchbay is",
+            String::new(),
+            time(p50(&starts.told)),
         );
         let (first_call, warm_call) = (first(&first_calls.patchbay), after(&first_calls.patchbay));
         row(

@@ -22,6 +22,9 @@ const DETAILS: usize = 1024;
 const SECRET: &str = r#"{"sealing":"k1","k1":"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKL"}"#;
 const RING: &str = "k1:0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKL";
 
+/// Where systems have their root certificates in one file: Lambda's own, and Debian.
+const ROOTS: [&str; 2] = ["/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/certs/ca-certificates.crt"];
+
 /// Starts functions as Lambda would, hands them events and prints the times as JSON, in seconds.
 #[derive(Parser)]
 struct Arguments {
@@ -56,12 +59,15 @@ enum Kind {
     /// Patchbay, whose keys are in a variable.
     Variable,
     Yardstick,
+    /// The yardstick, told where the root certificates are, as `template.yaml` tells Patchbay.
+    ToldYardstick,
 }
 
 /// What functions are started with.
 struct Bench {
     arguments: Arguments,
     secrets: SecretsManager,
+    roots: &'static str,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -70,24 +76,30 @@ async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let secrets = SecretsManager::start("ring", SECRET).await?;
     let (starts, rounds) = (arguments.starts, arguments.rounds);
-    let bench = Bench { arguments, secrets };
+    let roots = ROOTS.into_iter().find(|file| Path::new(file).exists());
+    let bench = Bench {
+        arguments,
+        secrets,
+        roots: roots.context("this system has its root certificates elsewhere")?,
+    };
     let dynamodb = bench.arguments.dynamodb.parse::<Uri>()?.into_parts();
     let dynamodb = TimedDynamoDb::start(dynamodb.authority.context("which DynamoDB?")?).await?;
     bench.store(&dynamodb).await?;
 
     let at_once = EmptyDynamoDb::start().await?;
-    let (mut secret, mut variable, mut yardstick) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut secret, mut variable, mut yardstick, mut told) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in 0..starts {
         for (kind, times) in [
             (Kind::Secret, &mut secret),
             (Kind::Variable, &mut variable),
             (Kind::Yardstick, &mut yardstick),
+            (Kind::ToldYardstick, &mut told),
         ] {
             let function = bench.start(kind, &at_once.url()).await?;
             times.push(function.start_time().as_secs_f64());
         }
     }
-    let starts_of = json!({ "secret": secret, "variable": variable, "yardstick": yardstick });
+    let starts_of = json!({ "secret": secret, "variable": variable, "yardstick": yardstick, "told": told });
 
     let (mut patchbay, mut yardstick) = (Vec::new(), Vec::new());
     for _ in 0..starts {
@@ -129,7 +141,9 @@ impl Bench {
         let secrets = self.secrets.url();
         let table = self.arguments.table.as_str();
         let mut variables = match kind {
-            Kind::Yardstick => vec![("TABLE", table), ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb)],
+            Kind::Yardstick | Kind::ToldYardstick => {
+                vec![("TABLE", table), ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb)]
+            }
             _ => vec![
                 ("PATCHBAY_AUTH", "off"),
                 ("PATCHBAY_TABLE", table),
@@ -142,14 +156,17 @@ impl Bench {
                 ("PATCHBAY_SECRETS_ENDPOINT", &secrets),
             ]),
             Kind::Variable => variables.push(("PATCHBAY_KEYS", RING)),
-            Kind::Yardstick => {}
+            Kind::Yardstick | Kind::ToldYardstick => {}
+        }
+        if kind != Kind::Yardstick {
+            variables.push(("SSL_CERT_FILE", self.roots));
         }
         Function::start(self.bootstrap(kind), &variables, Stdio::null()).await
     }
 
     fn bootstrap(&self, kind: Kind) -> &Path {
         match kind {
-            Kind::Yardstick => &self.arguments.yardstick,
+            Kind::Yardstick | Kind::ToldYardstick => &self.arguments.yardstick,
             _ => &self.arguments.function,
         }
     }
