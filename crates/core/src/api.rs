@@ -182,6 +182,8 @@ struct Head {
     request_id: HeaderValue,
 }
 
+/// What a 401 says.
+const NO_VALID_TOKEN: &str = "A valid bearer token is required.";
 /// Why a request that panicked failed, for the log.
 const PANICKED: &str = "the request panicked";
 
@@ -358,21 +360,14 @@ impl<S: Store, H: Host> Patchbay<S, H> {
         if declared_length(&parts.headers).is_some_and(|length| length > limits::BODY_BYTES as u64) {
             return Err(admitted.head.refuse(None, body_too_long()));
         }
-        match self.registry.config.authentication.caller(&parts.headers).await {
+        let registry = &self.registry;
+        let caller = registry
+            .config
+            .authentication
+            .caller(&parts.headers, registry.host.now());
+        match caller.await {
             Ok(caller) => admitted.caller = Some(caller),
-            Err(why) => {
-                let mut problem = match why {
-                    Unauthenticated::NoToken(_) => {
-                        Problem::new(StatusCode::UNAUTHORIZED, "A valid bearer token is required.")
-                    }
-                    Unauthenticated::NotConfigured => Problem::new(
-                        StatusCode::SERVICE_UNAVAILABLE,
-                        "This server was not told how to know its callers, and answers nobody until it is.",
-                    ),
-                };
-                problem.cause = Some(why.to_string());
-                return Err(admitted.head.refuse(None, problem));
-            }
+            Err(why) => return Err(admitted.head.unauthenticated(&why)),
         }
         if !content_type_fits(&parts.headers) {
             let msg = "`Content-Type` must be application/json.";
@@ -471,9 +466,30 @@ impl Head {
         if temporary {
             headers.insert(RETRY_AFTER, RETRY_SECONDS);
         }
-        if answer.response.status() == StatusCode::UNAUTHORIZED {
-            let challenge = HeaderValue::from_static("Bearer error=\"invalid_token\"");
-            answer.response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        answer
+    }
+
+    /// The answer where there is no caller. It says no more of a token than that it is not valid; the log says why.
+    fn unauthenticated(&self, why: &Unauthenticated) -> Answer {
+        let (status, msg, challenge) = match why {
+            Unauthenticated::NoToken => (StatusCode::UNAUTHORIZED, NO_VALID_TOKEN, Some("Bearer")),
+            Unauthenticated::Invalid(_) => (
+                StatusCode::UNAUTHORIZED,
+                NO_VALID_TOKEN,
+                Some("Bearer error=\"invalid_token\""),
+            ),
+            Unauthenticated::NotConfigured => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "This server was not told how to know its callers, and answers nobody until it is.",
+                None,
+            ),
+        };
+        let mut problem = Problem::new(status, msg);
+        problem.cause = Some(why.to_string());
+        let mut answer = self.refuse(None, problem);
+        if let Some(challenge) = challenge {
+            let headers = answer.response.headers_mut();
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         answer
     }

@@ -14,6 +14,8 @@ pub const TYPE_BYTES: usize = 64;
 pub const TENANT_BYTES: usize = 128;
 /// Bytes of a subject or an e-mail address.
 pub const SUBJECT_BYTES: usize = 255;
+/// Bytes of a bearer token.
+pub const TOKEN_BYTES: usize = 16 * 1024;
 /// The largest workspace id: what a JSON number carries exactly everywhere (2^53 - 1).
 pub const WORKSPACE_ID: u64 = (1 << 53) - 1;
 /// When something may have been made, in microseconds since 1970: no home existed before, and past 2^53 - 1, in the

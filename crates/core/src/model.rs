@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -169,8 +170,19 @@ pub struct Timestamp(i64);
 
 impl Timestamp {
     /// From microseconds since 1970.
-    pub fn from_micros(micros: i64) -> Self {
+    pub const fn from_micros(micros: i64) -> Self {
         Self(micros)
+    }
+
+    /// Takes a time as RFC 3339 writes it, of any offset.
+    pub fn parse(value: &str) -> Result<Self, Invalid> {
+        let at = OffsetDateTime::parse(value, &Rfc3339);
+        let micros = at
+            .ok()
+            .and_then(|at| i64::try_from(at.unix_timestamp_nanos() / 1_000).ok());
+        micros
+            .map(Self)
+            .ok_or_else(|| Invalid("must be a time like 2030-01-31T00:00:00Z".into()))
     }
 
     /// Microseconds since 1970.

@@ -1,0 +1,211 @@
+//! Who is calling.
+
+pub mod tokens;
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+
+use crate::limits;
+use crate::model::{Caller, Invalid, Subject, Tenant, Timestamp};
+use tokens::Tokens;
+
+/// Why nobody could be made out of a request.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unauthenticated {
+    /// There is no token (401).
+    #[error("there is no token")]
+    NoToken,
+    /// There is one, and it does not verify (401). Why is for the log: a text of ours, so that nothing of the token is in
+    /// it.
+    #[error("the token is not taken: {0}")]
+    Invalid(&'static str),
+    /// The home was not told how to know its callers (503).
+    #[error("no authentication is configured: without it, every call is refused unless PATCHBAY_AUTH=off is set")]
+    NotConfigured,
+}
+
+/// A setting of `PATCHBAY_AUTH` that means nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("PATCHBAY_AUTH must be off or not set, not {0:?}")]
+pub struct WrongAuthentication(String);
+
+/// How a request's head becomes a [`Caller`].
+#[derive(Debug, Clone)]
+pub enum Authentication {
+    /// Authentication is off: this caller is everybody, whatever the `Authorization` header says.
+    Off(Caller),
+    /// Nobody has said how callers are known: nobody may call.
+    NotConfigured,
+    /// Callers bring one of these tokens.
+    Tokens(Arc<Tokens>),
+}
+
+impl Authentication {
+    /// Authentication is off, and everybody is [`Authentication::anonymous`].
+    pub fn off() -> Self {
+        Self::Off(Self::anonymous())
+    }
+
+    /// The subject `anonymous`, an admin of the tenant `default` (contract, "Who may do what").
+    pub fn anonymous() -> Caller {
+        Caller {
+            tenant: Tenant::fixed("default"),
+            subject: Subject::fixed("anonymous"),
+            email: None,
+            admin: true,
+        }
+    }
+
+    /// What `PATCHBAY_AUTH` says in a home that the Internet reaches: `off`, in so many words, or nothing.
+    ///
+    /// # Errors
+    /// Where it says anything else.
+    pub fn of_setting(setting: Option<&str>) -> Result<Self, WrongAuthentication> {
+        match setting {
+            None => Ok(Self::NotConfigured),
+            Some("off") => Ok(Self::off()),
+            Some(other) => Err(WrongAuthentication(other.to_owned())),
+        }
+    }
+
+    /// The caller that a request's headers name. Asynchronous, since verifying a token may need an issuer's keys.
+    ///
+    /// # Errors
+    /// Why there is no caller.
+    pub async fn caller(&self, headers: &HeaderMap, now: Timestamp) -> Result<Caller, Unauthenticated> {
+        match self {
+            Self::Off(everybody) => Ok(everybody.clone()),
+            Self::NotConfigured => Err(Unauthenticated::NotConfigured),
+            Self::Tokens(tokens) => tokens.caller(Bearer::of(headers)?, now),
+        }
+    }
+}
+
+/// A bearer token as it came. It borrows from the request, so that no copy of it is left behind, and shows nothing.
+#[derive(Clone, Copy)]
+struct Bearer<'h>(&'h str);
+
+impl fmt::Debug for Bearer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Bearer(..)")
+    }
+}
+
+impl<'h> Bearer<'h> {
+    /// The token in these headers: one `Authorization: Bearer <token>`, the scheme in any case (RFC 9110, 11.1), the
+    /// token of the characters that RFC 6750 allows.
+    fn of(headers: &'h HeaderMap) -> Result<Self, Unauthenticated> {
+        let mut given = headers.get_all(AUTHORIZATION).iter();
+        let Some(value) = given.next() else {
+            return Err(Unauthenticated::NoToken);
+        };
+        if given.next().is_some() {
+            return Err(Unauthenticated::Invalid("there is more than one `Authorization`"));
+        }
+        let text = value.to_str().ok();
+        let scheme_and_token = text.and_then(|text| text.trim_ascii().split_once(' '));
+        let Some((_, token)) = scheme_and_token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("Bearer")) else {
+            return Err(Unauthenticated::Invalid("`Authorization` is not `Bearer` and a token"));
+        };
+        let token = token.trim_ascii_start();
+        if token.len() > limits::TOKEN_BYTES {
+            return Err(Unauthenticated::Invalid("it is longer than 16 KiB"));
+        }
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
+        let unpadded = token.trim_end_matches('=');
+        if unpadded.is_empty() || !unpadded.bytes().all(fits) {
+            return Err(Unauthenticated::Invalid("it holds characters that no token has"));
+        }
+        Ok(Self(token))
+    }
+
+    /// The token. Name what happens to it at each call: it is a secret.
+    fn expose(self) -> &'h str {
+        self.0
+    }
+}
+
+/// An e-mail address as members of a workspace are known by: in ASCII lower case.
+fn email(address: &str) -> Result<Subject, Invalid> {
+    Subject::new(&address.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn authentication_is_off_only_where_that_is_said() {
+        assert!(matches!(
+            Authentication::of_setting(None),
+            Ok(Authentication::NotConfigured)
+        ));
+        assert!(matches!(
+            Authentication::of_setting(Some("off")),
+            Ok(Authentication::Off(_))
+        ));
+        for wrong in ["", "OFF", "false", "oidc", "tokens"] {
+            assert!(Authentication::of_setting(Some(wrong)).is_err(), "{wrong:?}");
+        }
+    }
+
+    fn headers(values: &[&[u8]]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(AUTHORIZATION, HeaderValue::from_bytes(value).unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn a_token_is_found_behind_its_scheme() {
+        let longest = format!("Bearer {}", "a".repeat(16 * 1024));
+        for (value, token) in [
+            ("Bearer abc", "abc"),
+            ("bearer  a.b-c_d~e+f/g==", "a.b-c_d~e+f/g=="),
+            (" BEARER abc ", "abc"),
+            (&longest, &longest[7..]),
+        ] {
+            let headers = headers(&[value.as_bytes()]);
+            assert_eq!(Bearer::of(&headers).map(Bearer::expose), Ok(token));
+        }
+    }
+
+    #[test]
+    fn what_is_no_bearer_token_is_told_from_none_at_all() {
+        assert_eq!(Bearer::of(&HeaderMap::new()).unwrap_err(), Unauthenticated::NoToken);
+        let too_long = format!("Bearer {}", "a".repeat(16 * 1024 + 1));
+        for wrong in [
+            &[&b""[..]][..],
+            &[b"Bearer"],
+            &[b"Bearer "],
+            &[b"Bearer  ="],
+            &[b"abc"],
+            &[b"Basic YTpi"],
+            &[b"Bearer,abc"],
+            &[b"Bearer a b"],
+            &[b"Bearer a,b"],
+            &[b"Bearer a=b"],
+            &[b"Bearer \xff"],
+            &[b"Bearer\tabc"],
+            &[b"Bearer abc", b"Bearer abc"],
+            &[too_long.as_bytes()],
+        ] {
+            let wrong = headers(wrong);
+            assert!(
+                matches!(Bearer::of(&wrong), Err(Unauthenticated::Invalid(_))),
+                "{wrong:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_token_does_not_show() {
+        assert!(!format!("{:?}", Bearer("canary")).contains("canary"));
+    }
+}
