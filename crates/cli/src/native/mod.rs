@@ -1,5 +1,6 @@
-//! The commands: serve, keys, and the data folder's upkeep.
+//! The commands: serve, keys, tokens, and the data folder's upkeep.
 
+mod auth;
 #[cfg_attr(not(feature = "dynamodb"), path = "without_dynamodb.rs")]
 mod dynamodb;
 mod files;
@@ -12,7 +13,7 @@ mod upkeep;
 use std::io::Write as _;
 
 use secrecy::ExposeSecret as _;
-use settings::{Cli, Command, KeysCommand, TableCommand};
+use settings::{Cli, Command, KeysCommand, TableCommand, TokensCommand};
 
 use crate::host::NativeHost;
 
@@ -36,6 +37,9 @@ pub fn run() -> anyhow::Result<()> {
         Some(Command::Table {
             command: TableCommand::Create(table),
         }) => dynamodb::create_table(&table),
+        Some(Command::Tokens {
+            command: TokensCommand::Create(token),
+        }) => auth::create_token(token),
         Some(Command::Upkeep(upkeep)) => upkeep::run(&upkeep, &cli.data),
     }
 }

@@ -12,6 +12,7 @@ use futures_util::FutureExt as _;
 use http::request::Parts;
 use patchbay_core::api::{Admitted, Answer, Config, Patchbay};
 use patchbay_core::identity::Authentication;
+use patchbay_core::model::Workspaces;
 use patchbay_core::seal::KeyRing;
 use patchbay_core::store::Store;
 use patchbay_server::limits::LISTEN_QUEUE;
@@ -23,8 +24,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::keys::{self, Source};
 use super::log::Log;
-use super::settings::{self, Serve, StoreKind};
-use super::{dynamodb, files};
+use super::settings::{self, AuthMode, Serve, StoreKind};
+use super::{auth, dynamodb, files};
 use crate::host::NativeHost;
 
 /// The native home's bound for an answer (contract, "Errors").
@@ -97,6 +98,8 @@ pub fn runtime() -> std::io::Result<Runtime> {
 pub struct Serving<'s> {
     /// What it was told.
     pub settings: &'s Serve,
+    authentication: Authentication,
+    workspaces: Workspaces,
     limits: Limits,
     metrics: Metrics,
     tls: Option<TlsAcceptor>,
@@ -105,13 +108,9 @@ pub struct Serving<'s> {
 
 impl<'s> Serving<'s> {
     fn new(settings: &'s Serve) -> anyhow::Result<Self> {
-        for address in [Some(settings.listen), settings.metrics_listen].into_iter().flatten() {
-            ensure!(
-                address.ip().to_canonical().is_loopback() || settings.allow_anonymous,
-                "authentication is off, so {address} would let everybody in: listen on 127.0.0.1, or give \
-                 --allow-anonymous"
-            );
-        }
+        auth::may_listen(settings)?;
+        let authentication = auth::authentication(settings.auth)?;
+        let workspaces = auth::workspaces(settings)?;
         let tls = match (&settings.tls_cert, &settings.tls_key) {
             (Some(cert), Some(key)) => Some(patchbay_server::tls(cert, key)?),
             (None, None) => None,
@@ -123,6 +122,8 @@ impl<'s> Serving<'s> {
         let lost = log.lost.clone();
         Ok(Self {
             settings,
+            authentication,
+            workspaces,
             limits,
             metrics: Metrics::new(move || lost.dropped_lines())?,
             tls,
@@ -133,8 +134,8 @@ impl<'s> Serving<'s> {
     /// The core over this store.
     pub fn native<S: Store>(&self, store: S, ring: KeyRing) -> Native<S> {
         let config = Config {
-            authentication: Authentication::off(),
-            workspaces: self.settings.workspaces.into(),
+            authentication: self.authentication.clone(),
+            workspaces: self.workspaces,
             answer_bytes: ANSWER_BYTES,
         };
         Native(Arc::new(Patchbay::new(store, ring, NativeHost, config)))
@@ -158,7 +159,7 @@ impl<'s> Serving<'s> {
             listener.local_addr()?
         );
         let metrics_address = metrics_listener.as_ref().map(TcpListener::local_addr).transpose()?;
-        greet(&base, metrics_address, data, keys);
+        greet(&base, metrics_address, data, keys, &self.authentication);
         let mut asked = async move || {
             tokio::select! {
                 _ = terminate.recv() => {}
@@ -183,7 +184,8 @@ impl<'s> Serving<'s> {
         let options = Options {
             limits: self.limits.clone(),
             list_bytes: ANSWER_BYTES,
-            local_only: !self.settings.allow_anonymous,
+            // A web page has no token to send.
+            local_only: self.settings.auth == AuthMode::Off && !self.settings.allow_anonymous,
             tls: self.tls,
             metrics: self.metrics.clone(),
         };
@@ -211,14 +213,19 @@ fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 /// Says where everything is, in one write: who reads the first line alone may close the pipe behind it.
-fn greet(base: &str, metrics: Option<SocketAddr>, data: &str, keys: &Source) {
+fn greet(base: &str, metrics: Option<SocketAddr>, data: &str, keys: &Source, authentication: &Authentication) {
     let metrics = metrics.map_or(String::new(), |address| format!("Metrics: http://{address}/metrics\n"));
+    let callers = auth::describe(authentication);
+    let token = match authentication {
+        Authentication::Off(_) => "",
+        _ => "-H \"Authorization: Bearer $TOKEN\" ",
+    };
     let greeting = format!(
         "Patchbay answers on {base}\n\
          {metrics}Data: {data}\n\
          Keys: {keys}\n\
-         Authentication is off: whoever reaches this address may do everything.\n\
-         Try: curl -H 'Content-Type: application/json' {base}/v1/api/connections/create \
+         {callers}\n\
+         Try: curl {token}-H 'Content-Type: application/json' {base}/v1/api/connections/create \
          -d '{{\"name\":\"first\",\"type\":\"KAFKA\",\"details\":{{\"host\":\"localhost\"}}}}'\n"
     );
     // Serving does not depend on somebody reading this.

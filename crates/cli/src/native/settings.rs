@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
-use patchbay_core::model::{KeyId, Workspaces};
+use patchbay_core::identity;
+use patchbay_core::model::{KeyId, Subject, Tenant, Timestamp, Workspaces};
 use secrecy::SecretString;
 
 use super::upkeep::Upkeep;
@@ -14,6 +15,9 @@ use crate::variables;
 
 /// The variable that the key ring may come from.
 pub const KEYS: &str = "PATCHBAY_KEYS";
+
+/// The variable with the tokens that callers may bring.
+pub const TOKENS: &str = "PATCHBAY_TOKENS";
 
 /// A registry of data connections for machine-learning platforms.
 #[derive(Debug, Parser)]
@@ -44,6 +48,11 @@ pub enum Command {
         #[command(subcommand)]
         command: KeysCommand,
     },
+    /// Make tokens for callers.
+    Tokens {
+        #[command(subcommand)]
+        command: TokensCommand,
+    },
     #[command(flatten)]
     Upkeep(Upkeep),
 }
@@ -57,6 +66,33 @@ pub enum KeysCommand {
         #[arg(long, default_value = "k1", value_parser = |id: &str| KeyId::new(id))]
         id: KeyId,
     },
+}
+
+/// What to do with tokens.
+#[derive(Debug, Subcommand)]
+pub enum TokensCommand {
+    /// Print a new token, this once, and the entry for PATCHBAY_TOKENS that knows it.
+    Create(NewToken),
+}
+
+/// Whom a new token makes its bearer.
+#[derive(Debug, Args)]
+pub struct NewToken {
+    /// Who they are in their tenant: 1 to 255 bytes.
+    #[arg(long, value_parser = |subject: &str| Subject::new(subject))]
+    pub subject: Subject,
+    /// Their tenant, which sees nothing of another: 1 to 128 bytes.
+    #[arg(long, value_parser = |tenant: &str| Tenant::new(tenant))]
+    pub tenant: Tenant,
+    /// The e-mail address that workspaces may know them by.
+    #[arg(long, value_parser = |address: &str| identity::email(address))]
+    pub email: Option<Subject>,
+    /// Make them an admin of the tenant.
+    #[arg(long)]
+    pub admin: bool,
+    /// When the token ends, like 2030-01-31T00:00:00Z; without it, when its entry is taken out.
+    #[arg(long, value_name = "TIME", value_parser = |time: &str| Timestamp::parse(time))]
+    pub expires: Option<Timestamp>,
 }
 
 /// What to do with the table.
@@ -91,12 +127,18 @@ pub struct Serve {
     /// The address to listen on; port 0 takes a free one.
     #[arg(long, env = "PATCHBAY_LISTEN", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
-    /// Whether a workspace comes into being by being named.
-    #[arg(long, env = "PATCHBAY_WORKSPACES", value_enum, default_value = "open")]
-    pub workspaces: WorkspacesMode,
+    /// How callers are known.
+    #[arg(long, env = "PATCHBAY_AUTH", value_enum, default_value = "off")]
+    pub auth: AuthMode,
+    /// Whether a workspace comes into being by being named; open, unless callers are known.
+    #[arg(long, env = "PATCHBAY_WORKSPACES", value_enum)]
+    pub workspaces: Option<WorkspacesMode>,
     /// Listen beyond loopback, metrics included, although nobody is asked who they are.
     #[arg(long)]
     pub allow_anonymous: bool,
+    /// Listen beyond loopback in cleartext, although callers bring tokens: a proxy in front speaks TLS.
+    #[arg(long)]
+    pub behind_proxy: bool,
     /// The certificate to speak TLS with, its chain after it, in PEM; goes with --tls-key.
     #[arg(long, env = "PATCHBAY_TLS_CERT", value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
@@ -129,6 +171,15 @@ pub enum ReadsMode {
     Eventual,
 }
 
+/// How callers are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AuthMode {
+    /// They are not: everybody is the same admin.
+    Off,
+    /// By the tokens in PATCHBAY_TOKENS.
+    Tokens,
+}
+
 /// See [`Workspaces`].
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum WorkspacesMode {
@@ -152,10 +203,22 @@ impl From<WorkspacesMode> for Workspaces {
 /// # Errors
 /// Where the variable is not Unicode; its text is not repeated.
 pub fn keys() -> anyhow::Result<Option<SecretString>> {
-    match std::env::var(KEYS) {
-        Ok(keys) => Ok(Some(keys.into())),
+    Ok(variable(KEYS)?.map(SecretString::from))
+}
+
+/// The entries of `PATCHBAY_TOKENS`.
+///
+/// # Errors
+/// Where the variable is not Unicode; its text is not repeated.
+pub fn tokens() -> anyhow::Result<Option<String>> {
+    variable(TOKENS)
+}
+
+fn variable(name: &str) -> anyhow::Result<Option<String>> {
+    match std::env::var(name) {
+        Ok(text) => Ok(Some(text)),
         Err(std::env::VarError::NotPresent) => Ok(None),
-        Err(std::env::VarError::NotUnicode(_)) => anyhow::bail!("{KEYS} is not UTF-8"),
+        Err(std::env::VarError::NotUnicode(_)) => anyhow::bail!("{name} is not UTF-8"),
     }
 }
 
@@ -175,7 +238,7 @@ impl Cli {
     }
 }
 
-/// Refuses `PATCHBAY_*` variables that neither a flag names nor the key ring comes from.
+/// Refuses `PATCHBAY_*` variables that neither a flag names nor keys or tokens come from.
 ///
 /// # Errors
 /// Names the first such variable.
@@ -183,6 +246,6 @@ pub fn refuse_unknown_variables() -> anyhow::Result<()> {
     let command = Cli::command();
     variables::refuse_unknown(|name| {
         let named = command.get_arguments().filter_map(clap::Arg::get_env);
-        name == KEYS || named.into_iter().any(|env| env == name)
+        [KEYS, TOKENS].contains(&name) || named.into_iter().any(|env| env == name)
     })
 }

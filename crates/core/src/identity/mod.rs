@@ -128,8 +128,8 @@ impl<'h> Bearer<'h> {
     }
 }
 
-/// An e-mail address as members of a workspace are known by: in ASCII lower case.
-fn email(address: &str) -> Result<Subject, Invalid> {
+/// An e-mail address as members of a workspace are known by: in ASCII lower case, 1 to 255 bytes.
+pub fn email(address: &str) -> Result<Subject, Invalid> {
     Subject::new(&address.to_ascii_lowercase())
 }
 

@@ -1,0 +1,118 @@
+//! How callers are known, and what follows from it for where the server may listen.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail, ensure};
+use patchbay_core::api::Host as _;
+use patchbay_core::identity::Authentication;
+use patchbay_core::identity::tokens::{self, Entry, Tokens};
+use patchbay_core::model::{Caller, Workspaces};
+use secrecy::ExposeSecret as _;
+
+use super::settings::{self, AuthMode, NewToken, Serve, TOKENS};
+use crate::host::NativeHost;
+
+/// What `PATCHBAY_AUTH` comes to.
+///
+/// # Errors
+/// Names a setting that is missing, wrong or of no use; repeats nothing of a token.
+pub fn authentication(mode: AuthMode) -> anyhow::Result<Authentication> {
+    let entries = settings::tokens()?;
+    match mode {
+        AuthMode::Off => {
+            ensure!(
+                entries.is_none(),
+                "{TOKENS} is set, but nobody asks for tokens: set PATCHBAY_AUTH=tokens as well"
+            );
+            Ok(Authentication::off())
+        }
+        AuthMode::Tokens => {
+            let entries = entries.with_context(|| {
+                format!("PATCHBAY_AUTH=tokens needs {TOKENS}; `patchbay tokens create` prints an entry for it")
+            })?;
+            let tokens = Tokens::parse(&entries).map_err(|wrong| anyhow::anyhow!("{TOKENS}: {wrong}"))?;
+            Ok(Authentication::Tokens(Arc::new(tokens)))
+        }
+    }
+}
+
+/// The mode of workspaces: what was said, or what goes with how callers are known.
+///
+/// # Errors
+/// For `open` where callers are known: whoever may name a workspace into being would be in it beside its members.
+pub fn workspaces(serve: &Serve) -> anyhow::Result<Workspaces> {
+    match (serve.auth, serve.workspaces.map(Workspaces::from)) {
+        (AuthMode::Off, said) => Ok(said.unwrap_or(Workspaces::Open)),
+        (_, Some(Workspaces::Open)) => bail!("PATCHBAY_WORKSPACES may be open only with PATCHBAY_AUTH=off"),
+        (_, _) => Ok(Workspaces::Managed),
+    }
+}
+
+/// Whether the server may listen where it is told to.
+///
+/// # Errors
+/// Where that would let everybody in, or show tokens to everybody on the way.
+pub fn may_listen(serve: &Serve) -> anyhow::Result<()> {
+    let beyond = |address: SocketAddr| !address.ip().to_canonical().is_loopback();
+    let metrics = serve.metrics_listen.filter(|address| beyond(*address));
+    let calls = Some(serve.listen).filter(|address| beyond(*address));
+    if serve.auth == AuthMode::Off {
+        if let Some(address) = calls.or(metrics).filter(|_| !serve.allow_anonymous) {
+            bail!(
+                "authentication is off, so {address} would let everybody in: listen on 127.0.0.1, or give \
+                 --allow-anonymous"
+            );
+        }
+        ensure!(
+            !serve.behind_proxy,
+            "--behind-proxy is for callers who bring tokens: set PATCHBAY_AUTH as well"
+        );
+        return Ok(());
+    }
+    if let Some(address) = metrics.filter(|_| !serve.allow_anonymous) {
+        bail!("{address} would show the metrics to everybody: listen on 127.0.0.1, or give --allow-anonymous");
+    }
+    match calls {
+        Some(address) if serve.tls_cert.is_none() && !serve.behind_proxy => bail!(
+            "callers would send their tokens to {address} in cleartext: give --tls-cert and --tls-key, listen on \
+             127.0.0.1, or say --behind-proxy where a proxy in front speaks TLS"
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// What the greeting says of it.
+pub fn describe(authentication: &Authentication) -> String {
+    match authentication {
+        Authentication::Tokens(tokens) => format!("Callers are known by the {} tokens in {TOKENS}.", tokens.count()),
+        Authentication::Off(_) | Authentication::NotConfigured => {
+            "Authentication is off: whoever reaches this address may do everything.".to_owned()
+        }
+    }
+}
+
+/// Prints a new token and its entry.
+///
+/// # Errors
+/// Where it would have ended already, or cannot be printed.
+pub fn create_token(new: NewToken) -> anyhow::Result<()> {
+    let ended = new.expires.is_some_and(|expires| expires <= NativeHost.now());
+    ensure!(!ended, "--expires has passed already");
+    let caller = Caller {
+        tenant: new.tenant,
+        subject: new.subject,
+        email: new.email,
+        admin: new.admin,
+    };
+    let token = tokens::generate(&NativeHost);
+    let entry = Entry::new(&token, caller, new.expires);
+    let mut stdout = std::io::stdout().lock();
+    writeln!(
+        stdout,
+        "The token, which is kept nowhere and not shown again:\n{}\n\nIts entry for {TOKENS}:\n{entry}",
+        token.expose_secret()
+    )?;
+    Ok(())
+}
