@@ -8,6 +8,10 @@ mod common;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use patchbay_core::api::Host as _;
+use patchbay_core::model::Workspaces;
+use patchbay_testkit::issuer::{AUDIENCE, CLAIM_ADMIN, ISSUER, Issuer};
+use patchbay_testkit::{Address, Setting, SystemHost, cases, run};
 use tempfile::TempDir;
 
 use common::{Server, done, patchbay, refused, upkeep};
@@ -25,6 +29,17 @@ fn token(data: &Path, arguments: &[&str]) -> (String, String) {
 fn with_tokens(data: &Path, entries: &str) -> Command {
     let mut command = patchbay(data);
     command.env("PATCHBAY_AUTH", "tokens").env("PATCHBAY_TOKENS", entries);
+    command
+}
+
+fn with_issuer(data: &Path, issuer: &Issuer) -> Command {
+    let mut command = patchbay(data);
+    command
+        .env("PATCHBAY_AUTH", "oidc")
+        .env("PATCHBAY_ISSUER", ISSUER)
+        .env("PATCHBAY_AUDIENCE", AUDIENCE)
+        .env("PATCHBAY_JWKS", issuer.jwks())
+        .env("PATCHBAY_CLAIM_ADMIN", CLAIM_ADMIN);
     command
 }
 
@@ -124,6 +139,59 @@ fn tokens_make_callers_and_nobody_else_is_answered_nor_told_why() {
 }
 
 #[test]
+fn an_issuers_tokens_make_callers_and_wrong_ones_nobody() {
+    let folder = TempDir::new().unwrap();
+    let issuer = Issuer::default();
+    let (script, entry) = token(folder.path(), &["--tenant", "acme", "--subject", "script"]);
+    let mut command = with_issuer(folder.path(), &issuer);
+    command
+        .env("PATCHBAY_AUTH", "oidc+tokens")
+        .env("PATCHBAY_TOKENS", entry)
+        .env("PATCHBAY_LOG", "info");
+    let server = Server::spawn(command);
+    let list = |token: &str| {
+        let bearer = format!("authorization: Bearer {token}\r\n");
+        call(&server, "connections/list", &bearer, "{}")
+    };
+    let now = SystemHost.now();
+    for (name, token) in issuer.good(now) {
+        assert_eq!(status(&list(&token)), "200", "{name}");
+    }
+    assert_eq!(status(&list(&script)), "200");
+    let bad = issuer.bad(now);
+    for (name, token) in &bad {
+        let answer = list(token);
+        // A head over 16 KiB does not come so far as to be asked for its token.
+        let expected = if token.len() > 15 * 1024 { "431" } else { "401" };
+        assert_eq!(status(&answer), expected, "{name}");
+    }
+    let (_, log) = server.stop();
+    for (name, token) in bad.iter().filter(|(_, token)| token.len() > 40) {
+        assert!(!log.contains(&token[token.len() - 20..]), "{name}");
+    }
+}
+
+/// Without the case that says what authentication does when it is off.
+#[tokio::test]
+async fn the_contract_holds_over_http_for_callers_who_bring_tokens() {
+    let folder = TempDir::new().unwrap();
+    let issuer = Issuer::default();
+    let server = Server::spawn(with_issuer(folder.path(), &issuer));
+    let home = Address::new(&format!("http://{}", server.address)).unwrap();
+    let setting = Setting {
+        workspaces: Workspaces::Managed,
+        answer_bytes: 16 * 1024 * 1024,
+        callers: true,
+    };
+    let mut cases = cases();
+    cases.retain(|case| !case.name.ends_with("while_authentication_is_off"));
+    let report = run(&home.with_issuer(issuer), setting, &cases, |_, _| true).await;
+    assert!(report.failed.is_empty(), "{:#?}", report.failed);
+    assert!(report.passed > 150, "only {} cases applied", report.passed);
+    assert_eq!(server.stop().0, Some(0));
+}
+
+#[test]
 fn settings_that_would_let_somebody_in_by_mistake_stop_the_start() {
     let folder = TempDir::new().unwrap();
     let (token, entry) = token(folder.path(), &["--tenant", "t", "--subject", "s"]);
@@ -163,11 +231,38 @@ fn settings_that_would_let_somebody_in_by_mistake_stop_the_start() {
     useless.env("PATCHBAY_TOKENS", &entry);
     assert!(refused(useless).contains("set PATCHBAY_AUTH=tokens"));
     let mut useless = patchbay(folder.path());
+    useless.env("PATCHBAY_CLAIM_ADMIN", "roles=admin");
+    assert!(refused(useless).contains("set PATCHBAY_AUTH=oidc"));
+    let mut useless = patchbay(folder.path());
     useless.arg("--behind-proxy");
     assert!(refused(useless).contains("--behind-proxy is for"));
     let mut unknown = patchbay(folder.path());
     unknown.env("PATCHBAY_AUTH", "on");
     assert!(refused(unknown).contains("invalid value 'on'"));
+
+    let issuer = Issuer::default();
+    for (name, wrong, said) in [
+        ("PATCHBAY_ISSUER", None, "needs PATCHBAY_ISSUER"),
+        ("PATCHBAY_AUDIENCE", None, "needs PATCHBAY_AUDIENCE"),
+        ("PATCHBAY_JWKS", None, "needs PATCHBAY_JWKS"),
+        ("PATCHBAY_ISSUER", Some(""), "--issuer"),
+        ("PATCHBAY_AUDIENCE", Some(""), "--audience"),
+        (
+            "PATCHBAY_JWKS",
+            Some("{\"keys\":[]}"),
+            "PATCHBAY_JWKS must hold a public key",
+        ),
+        ("PATCHBAY_CLAIM_TENANT", Some(""), "--claim-tenant"),
+        ("PATCHBAY_CLAIM_ADMIN", Some("admin"), "--claim-admin"),
+    ] {
+        let mut command = with_issuer(folder.path(), &issuer);
+        match wrong {
+            Some(wrong) => command.env(name, wrong),
+            None => command.env_remove(name),
+        };
+        let error = refused(command);
+        assert!(error.contains(said), "{name} {wrong:?}: {error}");
+    }
 
     let ended = [
         "tokens",

@@ -16,6 +16,10 @@ pub const TENANT_BYTES: usize = 128;
 pub const SUBJECT_BYTES: usize = 255;
 /// Bytes of a bearer token.
 pub const TOKEN_BYTES: usize = 16 * 1024;
+/// Bits of an RSA key that tokens may be signed with: fewer can be broken, and more make verifying slow.
+pub const RSA_BITS: std::ops::RangeInclusive<usize> = 2_048..=8_192;
+/// Seconds that an issuer's clock may be off.
+pub const LEEWAY_SECONDS: f64 = 60.0;
 /// The largest workspace id: what a JSON number carries exactly everywhere (2^53 - 1).
 pub const WORKSPACE_ID: u64 = (1 << 53) - 1;
 /// When something may have been made, in microseconds since 1970: no home existed before, and past 2^53 - 1, in the

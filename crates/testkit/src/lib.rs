@@ -6,12 +6,13 @@
 //! against it. [`races`] sets many clients on a target at once and checks what they were told. [`faults`] breaks a target
 //! on purpose, to show that the cases notice. [`StaleKv`] is what a home that reads from KV is tested over,
 //! [`DynamoDbLocal`] what a store on DynamoDB is, and [`dynamodb_proxy`] what may go wrong between the two; [`lambda`] has
-//! what AWS puts around a function, and [`sample`] makes what tests of stores hand them.
+//! what AWS puts around a function, [`issuer`] signs tokens, right and wrong, and [`sample`] makes what tests of stores hand them.
 
 mod cases;
 mod dynamodb_local;
 pub mod dynamodb_proxy;
 pub mod faults;
+pub mod issuer;
 pub mod lambda;
 mod loopback;
 mod memory;

@@ -8,16 +8,20 @@ use std::time::Duration;
 use anyhow::Context as _;
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
+use http::header::AUTHORIZATION;
 use http::uri::{Authority, Scheme};
-use http::{Request, Response, Uri};
+use http::{HeaderValue, Request, Response, Uri};
 use http_body_util::{BodyExt as _, Either, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use patchbay_core::api::Host as _;
+use patchbay_core::identity::Authentication;
 use patchbay_core::limits::BODY_BYTES;
 use patchbay_core::model::Caller;
 
-use crate::target::{Target, announced};
+use crate::issuer::{By, Issuer};
+use crate::target::{SystemHost, Target, announced};
 
 /// No answer of the contract takes so long.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -34,6 +38,8 @@ type Body = Either<Full<Bytes>, Never>;
 pub struct Address {
     authority: Authority,
     emulator: bool,
+    /// Who signs callers' tokens.
+    issuer: Option<Issuer>,
     client: Client<HttpConnector, Body>,
     /// For requests that are refused by their length: a home may close the connection behind its answer, since it does
     /// not read the body, and the next request over it would meet that.
@@ -54,6 +60,7 @@ impl Address {
         Ok(Self {
             authority: parts.authority.context("the address must name a host")?,
             emulator: false,
+            issuer: None,
             client: Client::builder(TokioExecutor::new()).build_http(),
             unkept: Client::builder(TokioExecutor::new())
                 .pool_max_idle_per_host(0)
@@ -66,6 +73,27 @@ impl Address {
     /// before it has read it, and then loses some: a read without an answer is made again.
     pub fn behind_emulator(self) -> Self {
         Self { emulator: true, ..self }
+    }
+
+    /// The same home with authentication on, which takes this issuer's tokens: each caller brings their own, and who
+    /// would be everybody with authentication off brings one that says just that.
+    pub fn with_issuer(self, issuer: Issuer) -> Self {
+        Self {
+            issuer: Some(issuer),
+            ..self
+        }
+    }
+
+    /// The `Authorization` that makes somebody the caller, where there is one.
+    fn authorization(&self, caller: Option<&Caller>) -> Result<Option<HeaderValue>, String> {
+        let Some(issuer) = &self.issuer else {
+            let none = "a home behind an address has no other callers while authentication is off";
+            return if caller.is_some() { Err(none.into()) } else { Ok(None) };
+        };
+        let everybody = Authentication::anonymous();
+        let token = issuer.token(By::Es256, caller.unwrap_or(&everybody), SystemHost.now());
+        let value = HeaderValue::try_from(format!("Bearer {token}"));
+        value.map(Some).map_err(|error| error.to_string())
     }
 
     async fn exchange(&self, head: &http::request::Parts, body: Bytes) -> Result<Response<Bytes>, String> {
@@ -97,10 +125,10 @@ impl Target for Address {
         request: Request<Bytes>,
     ) -> LocalBoxFuture<'a, Result<Response<Bytes>, String>> {
         Box::pin(async move {
-            if caller.is_some() {
-                return Err("a home behind an address has no other callers while authentication is off".into());
-            }
             let (mut head, body) = request.into_parts();
+            if let Some(authorization) = self.authorization(caller)? {
+                head.headers.insert(AUTHORIZATION, authorization);
+            }
             let mut uri = head.uri.into_parts();
             (uri.scheme, uri.authority) = (Some(Scheme::HTTP), Some(self.authority.clone()));
             head.uri = Uri::from_parts(uri).map_err(|error| error.to_string())?;

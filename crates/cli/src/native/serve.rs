@@ -109,7 +109,7 @@ pub struct Serving<'s> {
 impl<'s> Serving<'s> {
     fn new(settings: &'s Serve) -> anyhow::Result<Self> {
         auth::may_listen(settings)?;
-        let authentication = auth::authentication(settings.auth)?;
+        let authentication = auth::authentication(settings)?;
         let workspaces = auth::workspaces(settings)?;
         let tls = match (&settings.tls_cert, &settings.tls_key) {
             (Some(cert), Some(key)) => Some(patchbay_server::tls(cert, key)?),

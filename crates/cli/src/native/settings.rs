@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use patchbay_core::identity;
+use patchbay_core::identity::oidc::{ClaimIs, ClaimPath};
 use patchbay_core::model::{KeyId, Subject, Tenant, Timestamp, Workspaces};
 use secrecy::SecretString;
 
@@ -37,7 +39,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Answer calls over HTTP; the same without a command.
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Make the table on DynamoDB.
     Table {
         #[command(subcommand)]
@@ -95,6 +97,27 @@ pub struct NewToken {
     pub expires: Option<Timestamp>,
 }
 
+/// Which issuer's tokens callers bring, and what their claims mean. Goes with PATCHBAY_AUTH=oidc.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct IssuerAt {
+    /// Who issues the tokens: their `iss`.
+    #[arg(long, env = "PATCHBAY_ISSUER", value_name = "URL", value_parser = NonEmptyStringValueParser::new())]
+    pub issuer: Option<String>,
+    /// Whom they are for: one of their `aud`.
+    #[arg(long, env = "PATCHBAY_AUDIENCE", value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
+    pub audience: Option<String>,
+    /// The issuer's public keys, as a JSON Web Key Set.
+    #[arg(long, env = "PATCHBAY_JWKS", value_name = "JSON", hide_env_values = true)]
+    pub jwks: Option<String>,
+    /// The claim with the caller's tenant, or the names on the way to it with dots between them; `tenant`, unless told
+    /// otherwise.
+    #[arg(long, env = "PATCHBAY_CLAIM_TENANT", value_name = "PATH", value_parser = |path: &str| ClaimPath::new(path))]
+    pub claim_tenant: Option<ClaimPath>,
+    /// The claim that makes an admin of the tenant by being this text, or a list with it; without it, nobody is one.
+    #[arg(long, env = "PATCHBAY_CLAIM_ADMIN", value_name = "PATH=VALUE", value_parser = |claim: &str| ClaimIs::new(claim))]
+    pub claim_admin: Option<ClaimIs>,
+}
+
 /// What to do with the table.
 #[derive(Debug, Subcommand)]
 pub enum TableCommand {
@@ -130,6 +153,8 @@ pub struct Serve {
     /// How callers are known.
     #[arg(long, env = "PATCHBAY_AUTH", value_enum, default_value = "off")]
     pub auth: AuthMode,
+    #[command(flatten)]
+    pub issuer: IssuerAt,
     /// Whether a workspace comes into being by being named; open, unless callers are known.
     #[arg(long, env = "PATCHBAY_WORKSPACES", value_enum)]
     pub workspaces: Option<WorkspacesMode>,
@@ -178,6 +203,11 @@ pub enum AuthMode {
     Off,
     /// By the tokens in PATCHBAY_TOKENS.
     Tokens,
+    /// By the tokens of an OpenID Connect issuer.
+    Oidc,
+    /// By either.
+    #[value(name = "oidc+tokens")]
+    OidcAndTokens,
 }
 
 /// See [`Workspaces`].

@@ -1,5 +1,8 @@
 //! Who is calling.
 
+mod json;
+pub mod keys;
+pub mod oidc;
 pub mod tokens;
 
 use std::fmt;
@@ -10,6 +13,7 @@ use http::header::AUTHORIZATION;
 
 use crate::limits;
 use crate::model::{Caller, Invalid, Subject, Tenant, Timestamp};
+use oidc::Oidc;
 use tokens::Tokens;
 
 /// Why nobody could be made out of a request.
@@ -41,6 +45,10 @@ pub enum Authentication {
     NotConfigured,
     /// Callers bring one of these tokens.
     Tokens(Arc<Tokens>),
+    /// Callers bring tokens of this issuer.
+    Oidc(Arc<Oidc>),
+    /// Callers bring either.
+    OidcAndTokens(Arc<Oidc>, Arc<Tokens>),
 }
 
 impl Authentication {
@@ -80,6 +88,11 @@ impl Authentication {
             Self::Off(everybody) => Ok(everybody.clone()),
             Self::NotConfigured => Err(Unauthenticated::NotConfigured),
             Self::Tokens(tokens) => tokens.caller(Bearer::of(headers)?, now),
+            Self::Oidc(oidc) => oidc.caller(Bearer::of(headers)?, now),
+            Self::OidcAndTokens(oidc, tokens) => match Bearer::of(headers)? {
+                token if tokens::is_one(token) => tokens.caller(token, now),
+                token => oidc.caller(token, now),
+            },
         }
     }
 }

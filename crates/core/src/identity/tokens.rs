@@ -44,6 +44,11 @@ pub fn generate(host: &impl Host) -> SecretString {
     SecretString::from(format!("{PREFIX}{}", encoded.as_str()))
 }
 
+/// Whether a bearer token is meant as one of these.
+pub(super) fn is_one(token: Bearer<'_>) -> bool {
+    token.expose().starts_with(PREFIX)
+}
+
 /// Whether a text has the form of a token, checksum included.
 fn is_well_formed(token: &str) -> bool {
     let Some(encoded) = token.strip_prefix(PREFIX) else {

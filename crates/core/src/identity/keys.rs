@@ -1,0 +1,276 @@
+//! The public keys of an issuer, out of a JSON Web Key Set (RFC 7517).
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Map, Value};
+
+use super::json;
+use crate::limits;
+use crate::model::Invalid;
+
+/// How a token is signed. There is no other way: least of all none, or with a secret that both sides know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Algorithm {
+    /// RSA, PKCS #1 v1.5, SHA-256.
+    Rs256,
+    /// RSA, PSS, SHA-256.
+    Ps256,
+    /// ECDSA on P-256, SHA-256; the signature is `r` and `s`, 32 bytes each.
+    Es256,
+    /// Ed25519.
+    EdDsa,
+}
+
+impl Algorithm {
+    /// The algorithm of this name (RFC 7518, RFC 8037).
+    pub(super) fn named(name: &str) -> Option<Self> {
+        match name {
+            "RS256" => Some(Self::Rs256),
+            "PS256" => Some(Self::Ps256),
+            "ES256" => Some(Self::Es256),
+            "EdDSA" => Some(Self::EdDsa),
+            _ => None,
+        }
+    }
+}
+
+/// A public key.
+#[derive(Clone, PartialEq, Eq)]
+pub enum PublicKey {
+    /// RSA, of 2,048 to 8,192 bits. Both are big-endian and without leading zeros.
+    Rsa {
+        /// The modulus.
+        n: Vec<u8>,
+        /// The exponent.
+        e: Vec<u8>,
+    },
+    /// A point on P-256, uncompressed: `04`, x and y.
+    P256([u8; 65]),
+    /// A point on Edwards25519.
+    Ed25519([u8; 32]),
+}
+
+/// Whether a signature of a message is this key's by this algorithm, as a home's cryptography finds. A key and an
+/// algorithm that do not go together verify nothing.
+pub type Verify = fn(key: &PublicKey, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool;
+
+/// A key, and what its issuer says of it.
+struct Key {
+    id: Option<String>,
+    /// Where the issuer names one.
+    algorithm: Option<Algorithm>,
+    public: PublicKey,
+}
+
+impl Key {
+    /// Whether the key itself is for this algorithm.
+    fn is_for(&self, algorithm: Algorithm) -> bool {
+        let by_kind = match self.public {
+            PublicKey::Rsa { .. } => matches!(algorithm, Algorithm::Rs256 | Algorithm::Ps256),
+            PublicKey::P256(_) => algorithm == Algorithm::Es256,
+            PublicKey::Ed25519(_) => algorithm == Algorithm::EdDsa,
+        };
+        by_kind && self.algorithm.is_none_or(|own| own == algorithm)
+    }
+
+    /// Takes a JWK, if it is a public key that tokens may be signed with.
+    fn of(jwk: &Map<String, Value>) -> Option<Self> {
+        let text = |name: &str| jwk.get(name).map(|value| value.as_str().ok_or(())).transpose().ok();
+        let for_signatures = matches!(text("use")?, None | Some("sig"));
+        let for_verifying = match jwk.get("key_ops") {
+            None => true,
+            Some(operations) => operations.as_array()?.iter().any(|operation| operation == "verify"),
+        };
+        if !for_signatures || !for_verifying || jwk.contains_key("d") {
+            return None;
+        }
+        let algorithm = match text("alg")? {
+            None => None,
+            Some(name) => Some(Algorithm::named(name)?),
+        };
+        let bytes = |name: &str| URL_SAFE_NO_PAD.decode(text(name)??).ok();
+        let public = match (text("kty")??, text("crv")?) {
+            ("RSA", None) => rsa(&bytes("n")?, &bytes("e")?)?,
+            ("EC", Some("P-256")) => {
+                let point = [vec![4], coordinate(bytes("x")?)?, coordinate(bytes("y")?)?].concat();
+                PublicKey::P256(point.try_into().ok()?)
+            }
+            ("OKP", Some("Ed25519")) => PublicKey::Ed25519(bytes("x")?.try_into().ok()?),
+            _ => return None,
+        };
+        let id = text("kid")?.map(str::to_owned);
+        let key = Self { id, algorithm, public };
+        key.algorithm.is_none_or(|own| key.is_for(own)).then_some(key)
+    }
+}
+
+/// One coordinate, of its full length and no other (RFC 7518, 6.2.1.2).
+fn coordinate(bytes: Vec<u8>) -> Option<Vec<u8>> {
+    (bytes.len() == 32).then_some(bytes)
+}
+
+/// An RSA key that is neither weak nor so large that it makes verifying slow.
+fn rsa(n: &[u8], e: &[u8]) -> Option<PublicKey> {
+    let unpadded = |bytes: &[u8]| -> Vec<u8> { bytes.iter().copied().skip_while(|byte| *byte == 0).collect() };
+    let (n, e) = (unpadded(n), unpadded(e));
+    let bits = n.len() * 8 - n.first()?.leading_zeros() as usize;
+    let odd = e.last()? & 1 == 1;
+    (limits::RSA_BITS.contains(&bits) && odd && e != [1] && e.len() <= 4).then_some(PublicKey::Rsa { n, e })
+}
+
+/// The keys of an issuer that tokens may be signed with. Shows how many there are.
+pub struct KeySet(Vec<Key>);
+
+impl fmt::Debug for KeySet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeySet({})", self.0.len())
+    }
+}
+
+impl KeySet {
+    /// Takes a JSON Web Key Set. What it holds besides public keys for RS256, PS256, ES256 and EdDSA is left out: keys
+    /// for another use or algorithm, private ones, and RSA keys under 2,048 bits.
+    ///
+    /// # Errors
+    /// Where it is no key set, or none of its keys is left.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let wrong = || Invalid("must be a JSON Web Key Set: an object whose `keys` are JSON Web Keys".into());
+        let set = json::object(text.as_bytes()).ok_or_else(wrong)?;
+        let keys = set.get("keys").and_then(Value::as_array).ok_or_else(wrong)?;
+        let keys: Vec<_> = keys.iter().filter_map(Value::as_object).filter_map(Key::of).collect();
+        if keys.is_empty() {
+            return Err(Invalid(
+                "must hold a public key for RS256, PS256, ES256 or EdDSA".into(),
+            ));
+        }
+        Ok(Self(keys))
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The keys that a token of this `kid` and `alg` may be signed with: without a `kid`, the one key that there is for
+    /// this algorithm.
+    pub(super) fn for_token(&self, id: Option<&str>, algorithm: Algorithm) -> Vec<&PublicKey> {
+        let named = |key: &&Key| id.is_none() || key.id.as_deref() == id;
+        let fit = self.0.iter().filter(named).filter(|key| key.is_for(algorithm));
+        let fit: Vec<_> = fit.map(|key| &key.public).collect();
+        if id.is_none() && fit.len() > 1 { Vec::new() } else { fit }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const X: &str = "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4";
+    const Y: &str = "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM";
+
+    fn set(keys: &[String]) -> Result<KeySet, Invalid> {
+        KeySet::parse(&format!("{{\"keys\":[{}]}}", keys.join(",")))
+    }
+
+    fn rsa_of(n: &[u8], more: &str) -> String {
+        let n = URL_SAFE_NO_PAD.encode(n);
+        format!("{{\"kty\":\"RSA\",\"n\":\"{n}\",\"e\":\"AQAB\"{more}}}")
+    }
+
+    fn p256(more: &str) -> String {
+        format!("{{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"{X}\",\"y\":\"{Y}\"{more}}}")
+    }
+
+    fn ed25519(more: &str) -> String {
+        format!("{{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"{X}\"{more}}}")
+    }
+
+    #[test]
+    fn a_key_is_for_its_own_algorithm() {
+        let every = [Algorithm::Rs256, Algorithm::Ps256, Algorithm::Es256, Algorithm::EdDsa];
+        let rsa = |more: &str| rsa_of(&[0x80; 256], more);
+        for (key, fits) in [
+            (rsa(""), &[Algorithm::Rs256, Algorithm::Ps256][..]),
+            (rsa(",\"alg\":\"PS256\""), &[Algorithm::Ps256]),
+            (
+                rsa(",\"use\":\"sig\",\"key_ops\":[\"verify\"]"),
+                &[Algorithm::Rs256, Algorithm::Ps256],
+            ),
+            (p256(""), &[Algorithm::Es256]),
+            (ed25519(",\"alg\":\"EdDSA\""), &[Algorithm::EdDsa]),
+        ] {
+            let keys = set(std::slice::from_ref(&key)).unwrap();
+            let found = every
+                .into_iter()
+                .filter(|algorithm| keys.for_token(None, *algorithm).len() == 1);
+            assert_eq!(found.collect::<Vec<_>>(), fits, "{key}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_weak_malformed_private_or_for_something_else_is_left_out() {
+        let weak = [&[0x7f; 1][..], &[0xff; 255]].concat();
+        let padded = [&[0; 200][..], &[0xff; 128]].concat();
+        for key in [
+            rsa_of(&[0xff; 128], ""),
+            rsa_of(&weak, ""),
+            rsa_of(&padded, ""),
+            rsa_of(&[0xff; 1025], ""),
+            rsa_of(&[], ""),
+            rsa_of(&[0x80; 256], "").replace("AQAB", "AQ"),
+            rsa_of(&[0x80; 256], "").replace("AQAB", "AQAA"),
+            rsa_of(&[0x80; 256], "").replace("AQAB", ""),
+            rsa_of(&[0x80; 256], ",\"use\":\"enc\""),
+            rsa_of(&[0x80; 256], ",\"alg\":\"RS512\""),
+            rsa_of(&[0x80; 256], ",\"alg\":\"RSA-OAEP\""),
+            rsa_of(&[0x80; 256], ",\"alg\":\"ES256\""),
+            rsa_of(&[0x80; 256], ",\"alg\":\"HS256\""),
+            rsa_of(&[0x80; 256], ",\"alg\":1"),
+            rsa_of(&[0x80; 256], ",\"key_ops\":[\"encrypt\"]"),
+            rsa_of(&[0x80; 256], ",\"key_ops\":\"verify\""),
+            rsa_of(&[0x80; 256], ",\"d\":\"AQAB\""),
+            rsa_of(&[0x80; 256], ",\"kid\":7"),
+            p256(",\"alg\":\"EdDSA\""),
+            p256("").replace("P-256", "P-384"),
+            p256("").replace("P-256", "secp256k1"),
+            p256("").replace(X, &X[..42]),
+            p256("").replace(X, &format!("AAAA{X}")),
+            ed25519("").replace("Ed25519", "X25519"),
+            ed25519("").replace(X, &X[..40]),
+            format!("{{\"kty\":\"oct\",\"k\":\"{X}\",\"alg\":\"HS256\"}}"),
+            "{}".to_owned(),
+            "[]".to_owned(),
+        ] {
+            assert!(set(std::slice::from_ref(&key)).is_err(), "{key}");
+            // And it does not spoil the set for those that are right.
+            assert_eq!(set(&[key, ed25519("")]).unwrap().count(), 1);
+        }
+    }
+
+    #[test]
+    fn without_a_kid_there_must_be_one_key_for_the_algorithm() {
+        let keys = set(&[p256(",\"kid\":\"a\""), p256(",\"kid\":\"b\""), ed25519("")]).unwrap();
+        assert_eq!(keys.for_token(None, Algorithm::Es256).len(), 0);
+        assert_eq!(keys.for_token(Some("b"), Algorithm::Es256).len(), 1);
+        assert_eq!(keys.for_token(Some("c"), Algorithm::Es256).len(), 0);
+        assert_eq!(keys.for_token(Some("b"), Algorithm::EdDsa).len(), 0);
+        assert_eq!(keys.for_token(None, Algorithm::EdDsa).len(), 1);
+    }
+
+    #[test]
+    fn what_is_no_key_set_is_refused() {
+        for wrong in [
+            "",
+            "[]",
+            "{}",
+            "{\"keys\":{}}",
+            "{\"keys\":[]}",
+            "{\"keys\":[],\"keys\":[]}",
+            "{\"keys\":[]} x",
+        ] {
+            assert!(KeySet::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}
