@@ -56,38 +56,48 @@ impl<S: Store, H: Host> Registry<S, H> {
 
     /// `connections/get`.
     pub(crate) async fn get(&self, caller: &Caller, body: &[u8]) -> Result<Json, Problem> {
-        let name = Fields::parse(body, &["name"])?.name("name")?;
-        self.look_up(caller, Lookup::Name(name)).await
+        let fields = Fields::parse(body, &["name", "details"])?;
+        let name = fields.name("name")?;
+        self.look_up(caller, Lookup::Name(name), fields.flag("details", true)?)
+            .await
     }
 
     /// `connections/get_by_id`.
     pub(crate) async fn get_by_id(&self, caller: &Caller, body: &[u8]) -> Result<Json, Problem> {
-        let id = Fields::parse(body, &["id"])?.connection_id("id")?;
-        self.look_up(caller, Lookup::Id(id)).await
+        let fields = Fields::parse(body, &["id", "details"])?;
+        let id = fields.connection_id("id")?;
+        self.look_up(caller, Lookup::Id(id), fields.flag("details", true)?)
+            .await
     }
 
-    async fn look_up(&self, caller: &Caller, lookup: Lookup) -> Result<Json, Problem> {
+    async fn look_up(&self, caller: &Caller, lookup: Lookup, details: bool) -> Result<Json, Problem> {
         let seen = self
             .store
             .get(caller, lookup)
             .await?
             .ok_or(Problem::not_found(NO_CONNECTION))?;
-        let details = self.open(caller, &seen)?;
+        let details = self.details(caller, &seen, details)?;
         let mut json = Json::with_capacity(crate::store::row_bytes(&seen));
         json.connection(&seen, &details);
         Ok(json)
     }
 
-    fn open(&self, caller: &Caller, seen: &Seen) -> Result<Details, Problem> {
+    /// What an answer gives for `details`: the connection's own, or null where they are not `wanted`. Nothing is opened
+    /// then, so that it works without the key as well.
+    fn details(&self, caller: &Caller, seen: &Seen, wanted: bool) -> Result<Details, Problem> {
+        if !wanted {
+            return Ok(Details::null());
+        }
         let opened = self.ring.open(&caller.tenant, &seen.record);
         opened.map_err(|error| Problem::failed(format!("connection {}: {error}", seen.record.id)))
     }
 
     /// `connections/list`.
     pub(crate) async fn list(&self, caller: &Caller, body: &[u8], bound: Bound) -> Result<Json, Problem> {
-        let fields = Fields::parse(body, &["workspace_id", "limit", "cursor"])?;
+        let fields = Fields::parse(body, &["workspace_id", "limit", "cursor", "details"])?;
         let workspace = fields.workspace_id("workspace_id")?;
         let limit = fields.limit("limit")?;
+        let wanted = fields.flag("details", true)?;
         let cursor = fields.any_text("cursor")?;
         let after = cursor
             .map(|cursor| {
@@ -103,6 +113,7 @@ impl<S: Store, H: Host> Registry<S, H> {
             workspaces: self.config.workspaces,
             after,
             limit,
+            details: wanted,
             most_bytes: most_of_rows(bound),
         };
         let ListOutcome::Page { rows, mut more } = self.store.list(caller, query).await? else {
@@ -117,7 +128,7 @@ impl<S: Store, H: Host> Registry<S, H> {
         json.literal("{\"connections\":[");
         let (mut last, mut counted) = (None, 0);
         for seen in &rows {
-            let details = self.open(caller, seen)?;
+            let details = self.details(caller, seen, wanted)?;
             let before = json.len();
             if last.is_some() {
                 json.literal(",");

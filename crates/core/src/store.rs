@@ -64,6 +64,9 @@ pub struct ListQuery {
     pub after: Option<Name>,
     /// At most so many connections; `None` for all of them.
     pub limit: Option<u16>,
+    /// Whether the rows come with their sealed bytes. Where not, those are empty, which opens nothing and takes no room in
+    /// the answer; a store need not read them.
+    pub details: bool,
     /// The bound for the answer, in bytes. A store counts [`row_bytes`] of each row and stops before the row that would
     /// pass it, but never before the first.
     pub most_bytes: usize,

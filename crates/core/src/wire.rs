@@ -148,6 +148,16 @@ impl<'a> Fields<'a> {
             })
     }
 
+    /// A yes or no; absent comes out as `default`.
+    pub(crate) fn flag(&self, field: &'static str, default: bool) -> Result<bool, Problem> {
+        match self.raw(field) {
+            None => Ok(default),
+            Some("true") => Ok(true),
+            Some("false") => Ok(false),
+            Some(_) => Err(invalid(field, &Invalid("must be true or false".into()))),
+        }
+    }
+
     /// A connection's details, the bytes as sent; absent comes out as null.
     pub(crate) fn details(&self, field: &'static str) -> Result<Details, Problem> {
         match self.value(field) {

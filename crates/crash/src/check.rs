@@ -34,6 +34,7 @@ pub fn read_folder(data: &Path) -> anyhow::Result<BTreeMap<String, Connection>> 
         workspaces: Workspaces::Open,
         after: None,
         limit: None,
+        details: true,
         most_bytes: usize::MAX,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;

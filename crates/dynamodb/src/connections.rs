@@ -89,7 +89,7 @@ pub(crate) async fn get(
             }
         }
     };
-    found.map_or(Ok(None), |found| facts::seen(&found, caller, &roles))
+    found.map_or(Ok(None), |found| facts::seen(&found, caller, &roles, true))
 }
 
 fn read_facts(items: &mut Items, key: &Key) -> Result<Option<Facts>, StoreError> {

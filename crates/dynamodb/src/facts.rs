@@ -31,6 +31,22 @@ pub(crate) const ATTACHMENTS: &str = "attachments";
 /// sealed bytes, which are large.
 pub(crate) const WITHOUT_SEALED: [&str; 10] = [PK, SK, VERSION, REVISION, ID, NAME, OWNER, BYTES, ATTACHMENTS, ROLES];
 
+/// What a row of a list without details takes.
+pub(crate) const LISTED: [&str; 12] = [
+    PK,
+    SK,
+    VERSION,
+    REVISION,
+    ID,
+    NAME,
+    OWNER,
+    BYTES,
+    ATTACHMENTS,
+    TYPE,
+    CREATED_AT,
+    KEY_ID,
+];
+
 /// What decisions about a connection rest on.
 pub(crate) struct Facts {
     pub(crate) revision: u64,
@@ -73,8 +89,8 @@ pub(crate) fn id_of(item: &Item) -> Result<ConnectionId, StoreError> {
     Ok(ConnectionId::from_bytes(Reader::new(item)?.uuid(ID)?))
 }
 
-/// The record, if the caller may see it.
-pub(crate) fn seen(item: &Item, caller: &Caller, roles: &Roles) -> Result<Option<Seen>, StoreError> {
+/// The record, if the caller may see it, with its sealed bytes if they are `wanted` and were read.
+pub(crate) fn seen(item: &Item, caller: &Caller, roles: &Roles, wanted: bool) -> Result<Option<Seen>, StoreError> {
     let Facts {
         id,
         name,
@@ -95,7 +111,10 @@ pub(crate) fn seen(item: &Item, caller: &Caller, roles: &Roles) -> Result<Option
         created_at: Timestamp::from_micros(reader.number(CREATED_AT)?),
         sealed: Sealed {
             key_id: KeyId::new(reader.text(KEY_ID)?).map_err(|_| damaged(KEY_ID))?,
-            bytes: reader.binary(SEALED)?.to_vec(),
+            bytes: match wanted {
+                true => reader.binary(SEALED)?.to_vec(),
+                false => Vec::new(),
+            },
         },
     };
     Ok(Some(Seen {

@@ -12,7 +12,7 @@ use patchbay_core::access::{self, Roles as _};
 use patchbay_core::model::{Caller, Name, Workspaces};
 use patchbay_core::store::{ListOutcome, ListQuery, StoreError, row_bytes};
 
-use crate::facts::{self, BYTES, Facts};
+use crate::facts::{self, BYTES, Facts, LISTED};
 use crate::item::{Reader, SK};
 use crate::key::{Key, Keys};
 use crate::reads::Reads;
@@ -53,6 +53,7 @@ pub(crate) async fn list(
     let mut names = Names::new(table, reads, partitions, query);
 
     let (mut rows, mut bytes) = (Vec::new(), 0_usize);
+    let only = (!query.details).then_some(&LISTED[..]);
     let most = query.limit.map_or(usize::MAX, usize::from);
     loop {
         // What is not to be in the answer is not read, as far as that can be known before.
@@ -64,14 +65,14 @@ pub(crate) async fn list(
             return Ok(ListOutcome::Page { rows, more });
         }
         let wanted: Vec<Key> = batch.iter().map(|name| keys.record(name)).collect();
-        let mut items = table.read(wanted.clone(), None, reads).await?;
+        let mut items = table.read(wanted.clone(), only, reads).await?;
         for key in &wanted {
             let Some(item) = items.take(key) else { continue };
             let there = match query.workspace {
                 Some(workspace) => Facts::read(&item)?.attachments.contains_key(&workspace),
                 None => true,
             };
-            let Some(row) = facts::seen(&item, caller, &roles)?.filter(|_| there) else {
+            let Some(row) = facts::seen(&item, caller, &roles, query.details)?.filter(|_| there) else {
                 continue;
             };
             bytes = bytes.saturating_add(row_bytes(&row));
@@ -90,6 +91,8 @@ struct Names<'t> {
     partitions: Vec<Partition>,
     /// One past the page tells whether more follow.
     limit: Option<i32>,
+    /// Whether the sealed bytes are read.
+    details: bool,
 }
 
 struct Partition {
@@ -131,6 +134,7 @@ impl<'t> Names<'t> {
             reads,
             partitions: partitions.into_iter().map(partition).collect(),
             limit: query.limit.map(|limit| i32::from(limit) + 1).or(most),
+            details: query.details,
         }
     }
 
@@ -159,13 +163,14 @@ impl<'t> Names<'t> {
             .min())
     }
 
-    /// Takes the next names, at most so many, and as long as their records' sealed bytes come to no more than `bytes`; but
+    /// Takes the next names, at most so many, and as long as what is read of their records' sealed bytes comes to no more than `bytes`; but
     /// the first whatever it comes to, if `at_least_one`.
     async fn take(&mut self, most: usize, mut bytes: usize, at_least_one: bool) -> Result<Vec<Name>, StoreError> {
         let mut taken = Vec::new();
         while taken.len() < most
             && let Some((name, sealed)) = self.first().await?.cloned()
         {
+            let sealed = if self.details { sealed } else { 0 };
             if sealed > bytes && !(at_least_one && taken.is_empty()) {
                 break;
             }

@@ -22,6 +22,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         workspaces: Workspaces::Managed,
         after: None,
         limit: None,
+        details: true,
         most_bytes: usize::MAX,
     };
     let store = NativeStore::open(folder.as_ref(), Options::default())?;

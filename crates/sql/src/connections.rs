@@ -95,7 +95,7 @@ pub fn list(statements: &dyn Statements, caller: &Caller, query: &ListQuery) -> 
     let most = query.limit.map_or(usize::MAX, usize::from);
     // One row past the page tells whether more follow.
     let limit = Value::Int(query.limit.map_or(-1, |limit| i64::from(limit) + 1));
-    let mut params = vec![tenant, subject, email, after, limit];
+    let mut params = vec![tenant, subject, email, after, limit, i64::from(query.details).into()];
     let sql = match query.workspace {
         Some(workspace) => {
             match workspaces::role(statements, caller, workspace)? {

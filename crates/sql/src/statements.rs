@@ -28,6 +28,16 @@ macro_rules! record {
     };
 }
 
+/// As `record!`, with nothing in the place of the details unless `?6` is 1: their pages are not read then.
+macro_rules! row {
+    () => {
+        concat!(
+            "c.id, c.name, c.type, c.owner, c.created_at, c.key_id, CASE WHEN ?6 THEN c.sealed ELSE x'' END, ",
+            attached!()
+        )
+    };
+}
+
 /// A connection without its details, as [`crate::facts::Facts`] reads it.
 macro_rules! facts {
     () => {
@@ -58,14 +68,14 @@ statements! {
     FACTS_BY_ID = concat!("SELECT ", facts!(), " FROM connection c WHERE c.id = ?4 AND c.tenant = ?1");
     DELETE = "DELETE FROM connection WHERE seq = ?1";
 
-    /// `?4` the name to start after, `?5` how many rows (negative: all).
+    /// `?4` the name to start after, `?5` how many rows (negative: all), `?6` whether with details (1 or 0).
     LIST_ALL = concat!(
-        "SELECT ", record!(), " FROM connection c WHERE c.tenant = ?1 AND c.name > ?4 ORDER BY c.name LIMIT ?5"
+        "SELECT ", row!(), " FROM connection c WHERE c.tenant = ?1 AND c.name > ?4 ORDER BY c.name LIMIT ?5"
     );
-    /// As `LIST_ALL`; `?6` the workspace.
+    /// As `LIST_ALL`; `?7` the workspace.
     LIST_WORKSPACE = concat!(
-        "SELECT ", record!(), " FROM attachment k CROSS JOIN connection c ON c.seq = k.seq
-          WHERE k.tenant = ?1 AND k.workspace_id = ?6 AND k.name > ?4 ORDER BY k.name LIMIT ?5"
+        "SELECT ", row!(), " FROM attachment k CROSS JOIN connection c ON c.seq = k.seq
+          WHERE k.tenant = ?1 AND k.workspace_id = ?7 AND k.name > ?4 ORDER BY k.name LIMIT ?5"
     );
     /// As `LIST_ALL`, for somebody who is no admin: merges the keys of what they own with those of each workspace that
     /// they are in. Of each workspace no more than a page's worth of keys is read: `name` stops at its last one (no
@@ -89,7 +99,7 @@ statements! {
                     WHERE l.tenant = ?1 AND l.workspace_id = m.workspace_id AND l.name > ?4
                     ORDER BY l.name LIMIT 1 OFFSET ?5), x'') END
            ORDER BY 1 LIMIT ?5)
-         SELECT ", record!(), " FROM key CROSS JOIN connection c ON c.seq = key.seq ORDER BY key.name"
+         SELECT ", row!(), " FROM key CROSS JOIN connection c ON c.seq = key.seq ORDER BY key.name"
     );
 
     /// `?4` the workspace; gives the caller's role in it, 0 if none, and nothing if it is not stored.

@@ -404,6 +404,7 @@ async fn the_log_stays_bounded_while_somebody_always_reads() {
                         workspaces: Workspaces::Open,
                         after: None,
                         limit: Some(40),
+                        details: true,
                         most_bytes: usize::MAX,
                     };
                     store.list(&root(), query).await.unwrap();

@@ -94,7 +94,10 @@ impl TenantState {
             .filter(|kept| query.workspace.is_none_or(|at| kept.attachments.contains_key(&at)))
             .filter_map(|kept| self.seen(caller, kept));
         let (mut rows, mut bytes) = (Vec::new(), 0);
-        for row in seen {
+        for mut row in seen {
+            if !query.details {
+                row.record.sealed.bytes.clear();
+            }
             bytes += row_bytes(&row);
             let full = query.limit.is_some_and(|limit| rows.len() >= usize::from(limit));
             if full || (bytes > query.most_bytes && !rows.is_empty()) {

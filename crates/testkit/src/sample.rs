@@ -62,6 +62,7 @@ pub fn all() -> ListQuery {
         workspaces: Workspaces::Open,
         after: None,
         limit: None,
+        details: true,
         most_bytes: usize::MAX,
     }
 }

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// The version of messages, both ways. It rises when anything in them changes, the core's nouns included.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// What a tenant's object is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,10 +125,11 @@ mod tests {
             workspaces: Workspaces::Managed,
             after: Some(name("c")),
             limit: Some(300),
+            details: true,
             most_bytes: 200,
         };
         let list = Operation::List(list);
-        assert_eq!(asks(list), ask(&[2, 1, 7, 1, 1, 1, b'c', 1, 0xac, 2, 0xc8, 1]));
+        assert_eq!(asks(list), ask(&[2, 1, 7, 1, 1, 1, b'c', 1, 0xac, 2, 1, 0xc8, 1]));
         let attach = Attach {
             connection: id,
             workspace,

@@ -7,7 +7,8 @@ mod house;
 use house::{Clock, CountingKv, Line, SECOND, house, house_that_reads};
 use patchbay_core::model::{Caller, Person, Record, Role, Subject, WorkspaceId, Workspaces};
 use patchbay_core::store::{
-    Attach, AttachOutcome, CreateOutcome, DeleteOutcome, DetachOutcome, Lookup, Seen, Store, WorkspacesOf,
+    Attach, AttachOutcome, CreateOutcome, DeleteOutcome, DetachOutcome, ListOutcome, ListQuery, Lookup, Seen, Store,
+    WorkspacesOf,
 };
 use patchbay_testkit::sample::{all, attach, caller, make_workspace, name, record};
 use patchbay_worker::edge::EdgeStore;
@@ -188,6 +189,16 @@ async fn whatever_is_no_get_is_one_request_and_no_read_of_kv() {
     assert_eq!(scene.cost(store.create(ann, other.clone())).await.1, [0, 1], "create");
     assert_eq!(scene.cost(store.attach(ann, attach)).await.1, [0, 1], "attach");
     assert_eq!(scene.cost(store.list(ann, all())).await.1, [0, 1], "list");
+    let without = ListQuery {
+        details: false,
+        ..all()
+    };
+    let (listed, cost) = scene.cost(store.list(ann, without)).await;
+    let Ok(ListOutcome::Page { rows, .. }) = listed else {
+        panic!("{listed:?}")
+    };
+    assert!(rows.iter().all(|row| row.record.sealed.bytes.is_empty()));
+    assert_eq!((rows.len(), cost), (2, [0, 1]), "list without details");
     assert_eq!(
         scene.cost(store.detach(ann, other.id, scene.workspace)).await.1,
         [0, 1],

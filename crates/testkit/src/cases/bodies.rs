@@ -29,6 +29,7 @@ enum Kind {
     Limit,
     Cursor,
     Person,
+    Flag,
 }
 
 const fn required(name: &'static str, kind: Kind) -> Field {
@@ -72,15 +73,16 @@ pub(crate) const OPERATIONS: &[Operation] = &[
             optional("workspace_id", Kind::WorkspaceId),
             optional("limit", Kind::Limit),
             optional("cursor", Kind::Cursor),
+            optional("details", Kind::Flag),
         ],
     },
     Operation {
         path: "connections/get",
-        fields: &[required("name", Kind::Name)],
+        fields: &[required("name", Kind::Name), optional("details", Kind::Flag)],
     },
     Operation {
         path: "connections/get_by_id",
-        fields: &[required("id", Kind::Uuid)],
+        fields: &[required("id", Kind::Uuid), optional("details", Kind::Flag)],
     },
     Operation {
         path: "connections/remove_from_workspace",
@@ -111,6 +113,7 @@ impl Kind {
             Self::Limit => json!(10),
             Self::Cursor => json!("not-checked-here"),
             Self::Person => json!("somebody"),
+            Self::Flag => json!(false),
         }
     }
 
@@ -195,6 +198,7 @@ impl Kind {
                 "[]",
                 "99999999999999999999",
             ]),
+            Self::Flag => own(&["0", "1", "\"false\"", "\"\"", "{}", "[]", "[false]"]),
             Self::Cursor => own(&["7", "true", "{}", "[]", "\"\"", "\"made up\"", "\"k1.AAAA\""]),
         }
     }

@@ -1,5 +1,7 @@
 //! The exactness of `details`: what comes back is what was sent, to the byte.
 
+use serde_json::json;
+
 use super::{always, make};
 use crate::runner::Case;
 use crate::world::{Reply, World};
@@ -18,6 +20,7 @@ pub(crate) fn cases() -> Vec<Case> {
         brackets_in_strings_are_no_levels,
         details_of_256_kib_come_back_and_one_byte_more_is_400,
         errors_never_repeat_details,
+        they_are_null_where_they_are_not_wanted_and_all_else_is_as_ever,
     )
 }
 
@@ -165,5 +168,31 @@ async fn errors_never_repeat_details(world: &World<'_>) {
         let reply = world.raw("connections/create", body).await;
         assert!((400..500).contains(&reply.status), "{reply:?}");
         assert!(!String::from_utf8_lossy(&reply.body).contains("hunter2"), "{reply:?}");
+    }
+}
+
+async fn they_are_null_where_they_are_not_wanted_and_all_else_is_as_ever(world: &World<'_>) {
+    let (name, id) = world.some().await;
+    let workspace = world.workspace().await;
+    world.attach(workspace, &id).await;
+    for (path, body) in [
+        ("connections/get", json!({ "name": name })),
+        ("connections/get_by_id", json!({ "id": id })),
+        ("connections/list", json!({ "workspace_id": workspace })),
+        ("connections/list", json!({ "workspace_id": workspace, "limit": 1 })),
+    ] {
+        let asked = async |details: serde_json::Value| {
+            let mut body = body.clone();
+            body["details"] = details;
+            let reply = world.post(path, &body).await.ok();
+            String::from_utf8_lossy(&reply.body).into_owned()
+        };
+        let with = world.post(path, &body).await.ok();
+        let with = String::from_utf8_lossy(&with.body).into_owned();
+        let without = with.replace("\"details\":{\"host\":\"h\"}", "\"details\":null");
+        assert_ne!(with, without, "{path}");
+        assert_eq!(asked(json!(false)).await, without, "{path}");
+        assert_eq!(asked(json!(true)).await, with, "{path}");
+        assert_eq!(asked(json!(null)).await, with, "{path}: null counts as absent");
     }
 }

@@ -13,7 +13,7 @@ pub(crate) fn cases() -> Vec<Case> {
         a_workspace_lists_what_is_attached_and_nothing_else,
         without_a_workspace_it_lists_what_is_attached_nowhere_too,
         without_a_page_there_is_no_next_cursor,
-        a_list_past_the_bound_is_413_and_says_limit,
+        a_list_past_the_bound_is_413_and_says_limit_and_fits_without_details,
     )
 }
 
@@ -97,7 +97,7 @@ async fn without_a_page_there_is_no_next_cursor(world: &World<'_>) {
     assert_eq!((all.names.len(), all.next), (120, None));
 }
 
-async fn a_list_past_the_bound_is_413_and_says_limit(world: &World<'_>) {
+async fn a_list_past_the_bound_is_413_and_says_limit_and_fits_without_details(world: &World<'_>) {
     let workspace = world.workspace().await;
     let details = format!("\"{}\"", "\\\"".repeat(120 * 1024));
     let many = world.setting.answer_bytes / details.len() + 1;
@@ -115,4 +115,10 @@ async fn a_list_past_the_bound_is_413_and_says_limit(world: &World<'_>) {
         count += page.names.len();
     }
     assert_eq!(count, many);
+
+    let without = world.list(json!({ "workspace_id": workspace, "details": false })).await;
+    assert_eq!(without.names.len(), many, "without details all of them fit one answer");
+    let page = json!({ "workspace_id": workspace, "details": false, "limit": 1000 });
+    let page = world.list(page).await;
+    assert_eq!((page.names.len(), page.next), (many, None), "and one page");
 }

@@ -16,6 +16,7 @@ pub(crate) fn cases() -> Vec<Case> {
         a_cursor_that_was_changed_is_400,
         a_cursor_shows_nothing_of_the_names,
         a_limit_of_a_thousand_is_taken,
+        a_page_with_details_and_one_without_go_on_from_each_other,
     )
 }
 
@@ -141,4 +142,18 @@ async fn a_limit_of_a_thousand_is_taken(world: &World<'_>) {
     let (workspace, _) = filled(world, 2).await;
     let page = world.list(json!({ "workspace_id": workspace, "limit": 1000 })).await;
     assert_eq!((page.names.len(), page.next), (2, None));
+}
+
+async fn a_page_with_details_and_one_without_go_on_from_each_other(world: &World<'_>) {
+    let (workspace, made) = filled(world, 6).await;
+    let (mut names, mut cursor) = (Vec::new(), None);
+    for details in [false, true, false] {
+        let body = json!({ "workspace_id": workspace, "limit": 2, "cursor": cursor, "details": details });
+        let page = world.list(body).await;
+        assert_eq!(page.rows[0]["details"].is_null(), !details);
+        names.extend(page.names);
+        cursor = page.next;
+    }
+    let all: Vec<String> = made.into_iter().map(|(name, _)| name).collect();
+    assert_eq!((names, cursor), (all, None));
 }

@@ -38,6 +38,7 @@ faults!(
         ListAlwaysHasMore,
         ListIgnoresLimit,
         ListIgnoresBytes,
+        ListBringsDetailsUnasked,
         AttachSkipsAccess,
         AttachGivesNewIds,
         AttachForgets,
@@ -153,6 +154,7 @@ impl<S: Store> Store for FaultyStore<S> {
                 workspaces: Workspaces::Open,
                 after: None,
                 limit: Some(1),
+                details: true,
                 most_bytes: usize::MAX,
             };
             if let ListOutcome::Page { rows, .. } = self.store.list(&caller, query).await?
@@ -170,6 +172,7 @@ impl<S: Store> Store for FaultyStore<S> {
             StoreFault::ListIgnoresWorkspace => query.workspace = None,
             StoreFault::ListIgnoresCursor => query.after = None,
             StoreFault::ListIgnoresLimit => query.limit = None,
+            StoreFault::ListBringsDetailsUnasked => query.details = true,
             StoreFault::ListIgnoresBytes => query.most_bytes = usize::MAX,
             StoreFault::ListIncludesCursor => {
                 // The name just before it in byte order, near enough.

@@ -56,6 +56,7 @@ enum Act {
         within: Option<u64>,
         after: Option<usize>,
         limit: Option<u16>,
+        details: bool,
         bytes: usize,
     },
     Attach {
@@ -103,9 +104,10 @@ pub fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
             prop::option::of(workspace()),
             prop::option::of(name()),
             prop::option::of(1..4_u16),
+            any::<bool>(),
             bytes(),
         )
-            .prop_map(|(within, after, limit, bytes)| Act::List { within, after, limit, bytes }),
+            .prop_map(|(within, after, limit, details, bytes)| Act::List { within, after, limit, details, bytes }),
         6 => (connection(), workspace()).prop_map(|(connection, workspace)| Act::Attach { connection, workspace }),
         4 => (0..6_usize).prop_map(|back| Act::DetachAttached { back }),
         2 => (connection(), workspace()).prop_map(|(connection, workspace)| Act::Detach { connection, workspace }),
@@ -280,6 +282,7 @@ impl Moment<'_> {
                 within,
                 after,
                 limit,
+                details,
                 bytes,
             } => {
                 let query = ListQuery {
@@ -287,6 +290,7 @@ impl Moment<'_> {
                     workspaces,
                     after: after.map(name).transpose()?,
                     limit,
+                    details,
                     most_bytes: bytes,
                 };
                 store.list(&caller, query).await.map(Said::List)

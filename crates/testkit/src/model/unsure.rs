@@ -123,6 +123,7 @@ async fn view(store: &impl Store, caller: &Caller) -> Result<View, String> {
             workspaces: Workspaces::Managed,
             after: None,
             limit: None,
+            details: true,
             most_bytes: usize::MAX,
         };
         match store.list(caller, query).await.map_err(said)? {
