@@ -154,7 +154,8 @@ fn a_store_that_is_not_as_the_model_is_found_out_and_its_sequence_made_short() {
         same_outcomes(&store, &members, Workspaces::Open, case, steps).await
     });
     match outcome {
-        Err(TestError::Fail(_, steps)) => assert!(steps.len() <= 10, "{steps:#?}"),
+        // How short depends on the sequence that was drawn, since tries to make it shorter are bounded: mostly ten or less.
+        Err(TestError::Fail(_, steps)) => assert!(steps.len() <= STEPS / 4, "{steps:#?}"),
         outcome => panic!("{outcome:?}"),
     }
 }
