@@ -39,7 +39,7 @@ pub struct Limits {
     pub window_bytes: u32,
     /// Time of a TLS handshake. Default 10 s: a few round trips over the worst line.
     pub handshake_time: Duration,
-    /// Bytes of a request's head. Default 16 KiB: the longest token is as long.
+    /// Bytes of a request's head. Default 16 KiB: long tokens have a few, and all else is short.
     pub head_bytes: usize,
     /// Header fields of a request. Default 64: three times what browsers and proxies send.
     pub headers: usize,
