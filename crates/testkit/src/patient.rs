@@ -32,9 +32,9 @@ impl<'t> Patient<'t> {
         Self { target, bound }
     }
 
-    /// Whether a row of the caller's list of everything is this connection, to the byte.
-    async fn lists(&self, caller: Option<&Caller>, connection: &Bytes) -> Result<bool, String> {
-        let mut body = json!({ "limit": 1000 });
+    /// Whether a row of the caller's list of everything, with details or without, is this connection, to the byte.
+    async fn lists(&self, caller: Option<&Caller>, connection: &Bytes, details: bool) -> Result<bool, String> {
+        let mut body = json!({ "limit": 1000, "details": details });
         loop {
             let request = Request::post("/v1/api/connections/list").body(Bytes::from(body.to_string()));
             let page = self
@@ -52,7 +52,7 @@ impl<'t> Patient<'t> {
                 return Ok(false);
             };
             let cursor: String = serde_json::from_str(next.get()).map_err(unreadable)?;
-            body = json!({ "limit": 1000, "cursor": cursor });
+            body = json!({ "limit": 1000, "details": details, "cursor": cursor });
         }
     }
 }
@@ -62,6 +62,12 @@ fn may_be_late(request: &Request<Bytes>) -> bool {
         request.uri().path(),
         "/v1/api/connections/get" | "/v1/api/connections/get_by_id"
     )
+}
+
+/// Whether a read asks for details.
+fn wants_details(request: &Request<Bytes>) -> bool {
+    let fields: HashMap<&str, &RawValue> = serde_json::from_slice(request.body()).unwrap_or_default();
+    fields.get("details").is_none_or(|details| details.get() != "false")
 }
 
 impl Target for Patient<'_> {
@@ -80,7 +86,7 @@ impl Target for Patient<'_> {
                 let waited = first.elapsed();
                 let answer = self.target.send(caller, request.clone()).await?;
                 let is_last = waited >= self.bound || answer.status() != StatusCode::OK;
-                if is_last || self.lists(caller, answer.body()).await? {
+                if is_last || self.lists(caller, answer.body(), wants_details(&request)).await? {
                     return Ok(answer);
                 }
                 let next = (waited + PAUSE.max(waited / 2)).min(self.bound);
