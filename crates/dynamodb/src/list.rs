@@ -163,8 +163,8 @@ impl<'t> Names<'t> {
             .min())
     }
 
-    /// Takes the next names, at most so many, and as long as what is read of their records' sealed bytes comes to no more than `bytes`; but
-    /// the first whatever it comes to, if `at_least_one`.
+    /// Takes the next names, at most so many, and as long as what is read of their records' sealed bytes comes to no more
+    /// than `bytes`; but the first whatever it comes to, if `at_least_one`.
     async fn take(&mut self, most: usize, mut bytes: usize, at_least_one: bool) -> Result<Vec<Name>, StoreError> {
         let mut taken = Vec::new();
         while taken.len() < most

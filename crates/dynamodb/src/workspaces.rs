@@ -1,8 +1,9 @@
 //! The operations on workspaces and their members.
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use patchbay_core::identity;
 use patchbay_core::limits;
-use patchbay_core::model::{Caller, Name, Person, Role, Subject, Tenant, Timestamp, Workspace, WorkspaceId};
+use patchbay_core::model::{Caller, Name, Person, Role, Tenant, Timestamp, Workspace, WorkspaceId};
 use patchbay_core::store::{CreateWorkspaceOutcome, ListWorkspacesOutcome, StoreError, WorkspacesOf, workspace_bytes};
 
 use crate::again::until_decided;
@@ -236,7 +237,7 @@ pub(crate) async fn list(
         WorkspacesOf::Everybody => return all(table, keys, most_bytes).await,
         WorkspacesOf::Caller => persons(caller),
         WorkspacesOf::Person(person) => {
-            let email = Subject::new(&person.as_str().to_ascii_lowercase()).map(Person::Email);
+            let email = identity::email(person.as_str()).map(Person::Email);
             [Person::Subject(person)].into_iter().chain(email.ok()).collect()
         }
     };

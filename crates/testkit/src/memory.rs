@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use patchbay_core::access::{self, Verdict};
+use patchbay_core::identity;
 use patchbay_core::limits;
 use patchbay_core::model::{
-    Attached, AttachmentId, Caller, ConnectionId, Name, Person, Record, Role, Subject, Tenant, Timestamp, Workspace,
+    Attached, AttachmentId, Caller, ConnectionId, Name, Person, Record, Role, Tenant, Timestamp, Workspace,
     WorkspaceId, Workspaces,
 };
 use patchbay_core::store::{
@@ -229,7 +230,7 @@ impl TenantState {
             WorkspacesOf::Everybody => true,
             WorkspacesOf::Caller => room.role(caller).is_some(),
             WorkspacesOf::Person(person) => {
-                let email = Subject::new(&person.as_str().to_ascii_lowercase());
+                let email = identity::email(person.as_str());
                 room.members.contains_key(&Person::Subject(person.clone()))
                     || email.is_ok_and(|email| room.members.contains_key(&Person::Email(email)))
             }

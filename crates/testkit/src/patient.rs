@@ -79,6 +79,7 @@ impl Target for Patient<'_> {
         if self.bound.is_zero() || !may_be_late(&request) {
             return self.target.send(caller, request);
         }
+        let details = wants_details(&request);
         Box::pin(async move {
             // What is asked from then on shows nothing that was changed before the first asking.
             let first = Instant::now();
@@ -86,7 +87,7 @@ impl Target for Patient<'_> {
                 let waited = first.elapsed();
                 let answer = self.target.send(caller, request.clone()).await?;
                 let is_last = waited >= self.bound || answer.status() != StatusCode::OK;
-                if is_last || self.lists(caller, answer.body(), wants_details(&request)).await? {
+                if is_last || self.lists(caller, answer.body(), details).await? {
                     return Ok(answer);
                 }
                 let next = (waited + PAUSE.max(waited / 2)).min(self.bound);
