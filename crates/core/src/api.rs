@@ -4,6 +4,7 @@
 //! it reads the body, at most [`limits::BODY_BYTES`] of it, and calls [`Patchbay::answer`], or [`Admitted::refuse`]
 //! where the body could not be had.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -34,6 +35,11 @@ pub trait Host {
     /// Fills `bytes` with randomness that is fit for keys and nonces.
     fn fill(&self, bytes: &mut [u8]);
 }
+
+/// Where a request came from, as its home knows it. A home puts it among the extensions of a request's head, where it
+/// knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientAddress(pub IpAddr);
 
 /// How a home runs the core.
 #[derive(Debug, Clone)]
