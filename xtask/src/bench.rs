@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: the release build beside its yardsticks, in the same run, on the same cores.
 
+mod callers;
 mod calls;
 mod fill;
 mod instructions;
@@ -51,6 +52,8 @@ pub struct Options {
 enum Part {
     /// The calls over the wire.
     Calls,
+    /// What it takes to know the callers and to keep the audit trail.
+    Callers,
     /// Memory, start and speed where much is stored.
     Sizes,
     /// Instructions of each operation.
@@ -168,6 +171,11 @@ fn measure(
             let (binaries, machine) = native()?;
             let rounds = calls::measure(pace, &binaries, folder)?;
             ("calls", format!("{machine}\n{}", rounds.report()))
+        }
+        Part::Callers => {
+            let (binaries, machine) = native()?;
+            let rounds = callers::measure(pace, &binaries, folder)?;
+            ("callers", format!("{machine}\n{}", rounds.report()))
         }
         Part::Sizes => {
             let (binaries, machine) = native()?;

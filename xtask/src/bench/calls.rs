@@ -55,7 +55,7 @@ fn drive(pace: Pace, wrk: &Path, target: Target<'_>, hello: Option<&Path>, folde
     // A peer may hold what an earlier run has left.
     let run = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
     println!("storing {STORED} connections");
-    let stored = fill::fill(target.url, &format!("connection-{run}"), run, STORED, LISTED)?;
+    let stored = fill::fill(target.url, None, &format!("connection-{run}"), run, STORED, LISTED)?;
     let names: Vec<_> = stored
         .iter()
         .map(|(name, _)| json!({"name": name}).to_string())
@@ -64,7 +64,13 @@ fn drive(pace: Pace, wrk: &Path, target: Target<'_>, hello: Option<&Path>, folde
     let list = [json!({"workspace_id": run}).to_string()];
     // The last one is attached nowhere, like most of them: its answer is as long as most are.
     let (last, _) = stored.last().context("nothing is stored")?;
-    let answer = fill::call(&Agent::new_with_defaults(), target.url, "get", &json!({"name": last}))?;
+    let answer = fill::call(
+        &Agent::new_with_defaults(),
+        target.url,
+        None,
+        "get",
+        &json!({"name": last}),
+    )?;
     let hello = hello
         .map(|hello| Server::start(command(hello).arg(answer.len().to_string())))
         .transpose()?;

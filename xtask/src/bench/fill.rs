@@ -13,6 +13,7 @@ const CLIENTS: usize = 64;
 /// their names, which begin with `prefix`, and ids.
 pub fn fill(
     url: &str,
+    token: Option<&str>,
     prefix: &str,
     workspace: u64,
     count: usize,
@@ -24,6 +25,7 @@ pub fn fill(
         let created = call(
             agent,
             url,
+            token,
             "create",
             &json!({"name": name, "type": "KAFKA", "details": {"secret": secret}}),
         )?;
@@ -31,7 +33,7 @@ pub fn fill(
         let id = created.get("id").and_then(Value::as_str).context("create gave no id")?;
         if number < attached {
             let body = json!({"workspace_id": workspace, "connection_id": id});
-            call(agent, url, "add_to_workspace", &body)?;
+            call(agent, url, token, "add_to_workspace", &body)?;
         }
         Ok((name, id.to_owned()))
     };
@@ -56,11 +58,15 @@ pub fn fill(
     })
 }
 
-/// One call of a connection operation. Gives the answer's body.
-pub fn call(agent: &Agent, url: &str, operation: &str, body: &Value) -> anyhow::Result<String> {
-    let mut answer = agent
+/// One call of a connection operation, with a bearer token where there is one. Gives the answer's body.
+pub fn call(agent: &Agent, url: &str, token: Option<&str>, operation: &str, body: &Value) -> anyhow::Result<String> {
+    let mut request = agent
         .post(format!("{url}/v1/api/connections/{operation}"))
-        .content_type("application/json")
+        .content_type("application/json");
+    if let Some(token) = token {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    let mut answer = request
         .send(body.to_string())
         .with_context(|| format!("{operation} failed"))?;
     Ok(answer.body_mut().read_to_string()?)

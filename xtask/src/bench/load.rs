@@ -22,6 +22,8 @@ pub struct Load {
     /// What the script is told.
     argument: String,
     clients: u32,
+    /// The header lines that every request has beside its own.
+    headers: Vec<String>,
 }
 
 impl Load {
@@ -36,6 +38,7 @@ impl Load {
             script,
             argument: lines.to_str().context("the folder's name is not UTF-8")?.to_owned(),
             clients,
+            headers: Vec::new(),
         })
     }
 
@@ -48,6 +51,7 @@ impl Load {
             script,
             argument: String::new(),
             clients,
+            headers: Vec::new(),
         })
     }
 
@@ -60,7 +64,14 @@ impl Load {
             script,
             argument: name,
             clients,
+            headers: Vec::new(),
         })
+    }
+
+    /// The same with this bearer token in every request.
+    pub fn with_token(mut self, token: &str) -> Self {
+        self.headers.push(format!("Authorization: Bearer {token}"));
+        self
     }
 
     /// Loads an operation for a while. Only answers of success count.
@@ -79,6 +90,7 @@ impl Load {
                     "--script".to_owned(),
                 ])
                 .arg(&self.script)
+                .args(self.headers.iter().flat_map(|line| ["--header", line]))
                 .arg(format!("{}/v1/api/connections/{operation}", target.url))
                 .args(["--", &self.argument]),
         )?;

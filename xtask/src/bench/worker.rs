@@ -169,7 +169,7 @@ fn reads(
     let mut serve = bundle.serve_with(&folder.join("reads"), &[("PATCHBAY_EDGE_MAX_AGE", "86400")]);
     let server = Server::start(serve.stderr(File::create(&log)?))?;
     println!("storing {STORED} connections");
-    let stored = fill::fill(&server.url, "connection", 7, STORED, 0)?;
+    let stored = fill::fill(&server.url, None, "connection", 7, STORED, 0)?;
     let names: Vec<_> = stored.iter().map(|(name, _)| json!({"name": name})).collect();
     let answer = warm(&server, &names, &log)?;
 
@@ -207,7 +207,7 @@ fn warm(server: &Server, names: &[serde_json::Value], log: &Path) -> anyhow::Res
         let before = asked_of_the_object(log)?;
         let mut answer = String::new();
         for name in names {
-            answer = fill::call(&agent, &server.url, "get", name)?;
+            answer = fill::call(&agent, &server.url, None, "get", name)?;
         }
         // The last lines may be on their way.
         sleep(Duration::from_millis(500));
@@ -247,7 +247,7 @@ fn writes(time: Duration, bundle: &Bundle, folder: &Path) -> anyhow::Result<(Pac
     println!("creates of {CROWD} clients as fast as they come");
     let crowd = paced::create(&server.url, "crowd", CROWD, Duration::ZERO, time / 6)?;
     // It has not fallen over.
-    fill::fill(&server.url, "after", 7, 1, 1)?;
+    fill::fill(&server.url, None, "after", 7, 1, 1)?;
     server.stop()?;
     Ok((creates, crowd))
 }
