@@ -14,6 +14,7 @@ use http::header::{
 use http::request::Parts;
 use http::{HeaderName, Method, Response, StatusCode};
 
+use crate::audit::{self, Kind, Note, Outcome};
 use crate::identity::{Authentication, Unauthenticated};
 use crate::limits;
 use crate::model::{Caller, ConnectionId, Tenant, Timestamp, Workspaces};
@@ -101,6 +102,17 @@ enum Operation {
     Ready,
 }
 
+impl Operation {
+    /// How its audit record begins.
+    fn kind(self) -> Kind {
+        match self {
+            Self::Create | Self::Attach | Self::Detach | Self::Delete | Self::CreateWorkspace => Kind::Change,
+            Self::List | Self::Get | Self::GetById | Self::ListWorkspaces => Kind::Look,
+            Self::Config | Self::Healthy | Self::Ready => Kind::Look,
+        }
+    }
+}
+
 struct Route {
     path: &'static str,
     /// How logs and metrics call it.
@@ -177,6 +189,8 @@ pub struct Admitted {
     /// Nobody on the routes that need no authentication.
     caller: Option<Caller>,
     head: Head,
+    /// When it was admitted, and where it came from, if there is to be an audit record.
+    audited: Option<(Timestamp, Option<IpAddr>)>,
     /// Where it is not [`Config::answer_bytes`].
     bound: Option<Bound>,
 }
@@ -264,7 +278,29 @@ impl Admitted {
                  address, and `Origin`, which web pages send, must be absent.",
             ),
         };
-        self.head.refuse(self.caller.as_ref(), problem)
+        let mut answer = self.head.refuse(self.caller.as_ref(), problem);
+        if let Refusal::OutOfTime | Refusal::Failed = refusal {
+            answer.audit = self.note().finish(Some(answer.response.status()));
+        }
+        answer
+    }
+
+    /// The record of it, before anything is known of its body.
+    fn note(&self) -> Note {
+        let record = self.audited.zip(self.caller.as_ref());
+        Note::new(record.map(|((at, address), caller)| audit::Record {
+            at,
+            tenant: caller.tenant.clone(),
+            subject: caller.subject.clone(),
+            kind: self.operation.kind(),
+            operation: self.head.name,
+            connections: Vec::new(),
+            name: None,
+            workspace: None,
+            outcome: Outcome::Done,
+            request_id: self.request_id().to_owned(),
+            address,
+        }))
     }
 }
 
@@ -275,6 +311,9 @@ pub struct Answer {
     pub response: Response<Bytes>,
     /// What the log gets.
     pub log: LogLine,
+    /// What the platform's log gets for audit, whatever it logs otherwise, before the caller gets anything: see
+    /// [`audit::Record::log_lines`]. None where the store keeps a trail, or there is nothing to record.
+    pub audit: Option<audit::Record>,
 }
 
 /// The part of a request's log line that the core knows. Nothing of a body is in it.
@@ -321,12 +360,14 @@ fn head(parts: &Parts, host: &impl Host) -> (Option<&'static Route>, Head) {
 /// The registry behind its HTTP surface.
 pub struct Patchbay<S, H> {
     registry: Registry<S, H>,
+    audit: bool,
 }
 
 impl<S: Store, H: Host> Patchbay<S, H> {
-    /// Puts the parts together.
+    /// Puts the parts together. There are audit records where callers are known.
     pub fn new(store: S, ring: impl Into<Arc<KeyRing>>, host: H, config: Config) -> Self {
         Self {
+            audit: !matches!(config.authentication, Authentication::Off(_)),
             registry: Registry {
                 store,
                 ring: ring.into(),
@@ -334,6 +375,13 @@ impl<S: Store, H: Host> Patchbay<S, H> {
                 config,
             },
         }
+    }
+
+    /// With audit records, or without them, whether or not callers are known.
+    #[must_use]
+    pub fn with_audit(mut self, audit: bool) -> Self {
+        self.audit = audit;
+        self
     }
 
     /// Judges a request by its head: path, method, declared length, token, content type, in this order.
@@ -358,6 +406,7 @@ impl<S: Store, H: Host> Patchbay<S, H> {
             operation: route.operation,
             caller: None,
             head,
+            audited: None,
             bound: None,
         };
         if !admitted.has_body() {
@@ -366,12 +415,9 @@ impl<S: Store, H: Host> Patchbay<S, H> {
         if declared_length(&parts.headers).is_some_and(|length| length > limits::BODY_BYTES as u64) {
             return Err(admitted.head.refuse(None, body_too_long()));
         }
-        let registry = &self.registry;
-        let caller = registry
-            .config
-            .authentication
-            .caller(&parts.headers, registry.host.now());
-        match caller.await {
+        let now = self.registry.host.now();
+        let authentication = &self.registry.config.authentication;
+        match authentication.caller(&parts.headers, now).await {
             Ok(caller) => admitted.caller = Some(caller),
             Err(why) => return Err(admitted.head.unauthenticated(&why)),
         }
@@ -379,6 +425,10 @@ impl<S: Store, H: Host> Patchbay<S, H> {
             let msg = "`Content-Type` must be application/json.";
             let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, msg);
             return Err(admitted.head.refuse(admitted.caller.as_ref(), problem));
+        }
+        if self.audit {
+            let address = parts.extensions.get().map(|ClientAddress(address)| *address);
+            admitted.audited = Some((now, address));
         }
         Ok(admitted)
     }
@@ -397,10 +447,12 @@ impl<S: Store, H: Host> Patchbay<S, H> {
 
     /// Answers an admitted request, given its body. Cancel-safe: a change is whole or absent.
     pub async fn answer(&self, admitted: Admitted, body: Bytes) -> Answer {
+        let mut note = admitted.note();
         let Admitted {
             operation,
             caller,
             head,
+            audited: _,
             bound,
         } = admitted;
         let bound = bound.unwrap_or(Bound::Plain(self.registry.config.answer_bytes));
@@ -408,14 +460,16 @@ impl<S: Store, H: Host> Patchbay<S, H> {
             return head.refuse(caller.as_ref(), body_too_long());
         }
         let outcome = match &caller {
-            Some(caller) => self.call(operation, caller, &body, bound).await,
+            Some(caller) => self.call(operation, caller, &body, bound, &mut note).await,
             None => self.around(operation).await,
         };
-        match outcome {
+        let (outcome, audit) = self.registry.keep(note, outcome).await;
+        let answer = match outcome {
             Ok(Some(json)) => head.answer(caller.as_ref(), StatusCode::OK, Some(json), None),
             Ok(None) => head.answer(caller.as_ref(), StatusCode::NO_CONTENT, None, None),
             Err(problem) => head.refuse(caller.as_ref(), problem),
-        }
+        };
+        Answer { audit, ..answer }
     }
 
     async fn call(
@@ -424,17 +478,18 @@ impl<S: Store, H: Host> Patchbay<S, H> {
         caller: &Caller,
         body: &[u8],
         bound: Bound,
+        note: &mut Note,
     ) -> Result<Option<Json>, Problem> {
         let registry = &self.registry;
         match operation {
-            Operation::Create => registry.create(caller, body).await.map(Some),
-            Operation::Attach => registry.attach(caller, body).await.map(Some),
-            Operation::List => registry.list(caller, body, bound).await.map(Some),
-            Operation::Get => registry.get(caller, body).await.map(Some),
-            Operation::GetById => registry.get_by_id(caller, body).await.map(Some),
-            Operation::Detach => registry.detach(caller, body).await.map(|()| None),
-            Operation::Delete => registry.delete(caller, body).await.map(|()| None),
-            Operation::CreateWorkspace => registry.create_workspace(caller, body).await.map(Some),
+            Operation::Create => registry.create(caller, body, note).await.map(Some),
+            Operation::Attach => registry.attach(caller, body, note).await.map(Some),
+            Operation::List => registry.list(caller, body, bound, note).await.map(Some),
+            Operation::Get => registry.get(caller, body, note).await.map(Some),
+            Operation::GetById => registry.get_by_id(caller, body, note).await.map(Some),
+            Operation::Detach => registry.detach(caller, body, note).await.map(|()| None),
+            Operation::Delete => registry.delete(caller, body, note).await.map(|()| None),
+            Operation::CreateWorkspace => registry.create_workspace(caller, body, note).await.map(Some),
             Operation::ListWorkspaces => registry.list_workspaces(caller, body, bound).await.map(Some),
             Operation::Config | Operation::Healthy | Operation::Ready => self.around(operation).await,
         }
@@ -523,7 +578,11 @@ impl Head {
         }
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(X_REQUEST_ID, self.request_id.clone());
-        Answer { response, log }
+        Answer {
+            response,
+            log,
+            audit: None,
+        }
     }
 }
 

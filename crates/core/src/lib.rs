@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod api;
+pub mod audit;
 mod encoded;
 pub mod identity;
 pub mod limits;

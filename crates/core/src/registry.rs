@@ -1,8 +1,10 @@
 //! The operations: a parsed body, the store, and sealing around it.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::api::{Bound, Config, Host};
+use crate::audit::{self, Kind, Made, Note};
 use crate::limits;
 use crate::model::{Attached, AttachmentId, Caller, ConnectionId, Details};
 use crate::problem::Problem;
@@ -27,7 +29,46 @@ pub(crate) struct Registry<S, H> {
     pub(crate) config: Config,
 }
 
+/// The store of one request, which keeps the records of its changes if the store keeps any.
+struct Noting<'r, S> {
+    own: Option<S>,
+    shared: &'r S,
+}
+
+impl<S> Deref for Noting<'_, S> {
+    type Target = S;
+
+    fn deref(&self) -> &S {
+        self.own.as_ref().unwrap_or(self.shared)
+    }
+}
+
 impl<S: Store, H: Host> Registry<S, H> {
+    /// The store for a change whose record is `note`.
+    fn noting(&self, note: &Note) -> Noting<'_, S> {
+        Noting {
+            own: note.so_far().and_then(|record| self.store.noting(record)),
+            shared: &self.store,
+        }
+    }
+
+    /// Has the record of an operation kept that ended so, or gives it for the home's log. Where it cannot be kept, the
+    /// operation ends with that: nothing that was read leaves.
+    pub(crate) async fn keep<T>(
+        &self,
+        note: Note,
+        outcome: Result<T, Problem>,
+    ) -> (Result<T, Problem>, Option<audit::Record>) {
+        let refused = outcome.as_ref().err().map(|problem| problem.status);
+        let Some(record) = note.finish(refused) else {
+            return (outcome, None);
+        };
+        match self.store.note(record).await {
+            Ok(for_the_log) => (outcome, for_the_log),
+            Err(error) => (Err(error.into()), None),
+        }
+    }
+
     fn random(&self) -> [u8; 16] {
         let mut bytes = [0; 16];
         self.host.fill(&mut bytes);
@@ -35,7 +76,7 @@ impl<S: Store, H: Host> Registry<S, H> {
     }
 
     /// `connections/create`.
-    pub(crate) async fn create(&self, caller: &Caller, body: &[u8]) -> Result<Json, Problem> {
+    pub(crate) async fn create(&self, caller: &Caller, body: &[u8], note: &mut Note) -> Result<Json, Problem> {
         let fields = Fields::parse(body, &["name", "type", "details"])?;
         let draft = Draft {
             id: ConnectionId::from_random(self.random()),
@@ -45,38 +86,52 @@ impl<S: Store, H: Host> Registry<S, H> {
             created_at: self.host.now(),
         };
         let id = draft.id;
+        note.add(|record| {
+            record.connections.push(id);
+            record.name = Some(draft.name.clone());
+        });
         let record = self
             .ring
             .seal(&self.host, &caller.tenant, draft, &fields.details("details")?);
-        match self.store.create(caller, record).await? {
+        let outcome = self.noting(note).create(caller, record).await?;
+        match noted(note, outcome) {
             CreateOutcome::Created => Ok(id_answer(id)),
             CreateOutcome::NameTaken => Err(Problem::conflict("`name` is taken by another connection.")),
         }
     }
 
     /// `connections/get`.
-    pub(crate) async fn get(&self, caller: &Caller, body: &[u8]) -> Result<Json, Problem> {
+    pub(crate) async fn get(&self, caller: &Caller, body: &[u8], note: &mut Note) -> Result<Json, Problem> {
         let fields = Fields::parse(body, &["name", "details"])?;
         let name = fields.name("name")?;
-        self.look_up(caller, Lookup::Name(name), fields.flag("details", true)?)
+        note.add(|record| record.name = Some(name.clone()));
+        self.look_up(caller, Lookup::Name(name), fields.flag("details", true)?, note)
             .await
     }
 
     /// `connections/get_by_id`.
-    pub(crate) async fn get_by_id(&self, caller: &Caller, body: &[u8]) -> Result<Json, Problem> {
+    pub(crate) async fn get_by_id(&self, caller: &Caller, body: &[u8], note: &mut Note) -> Result<Json, Problem> {
         let fields = Fields::parse(body, &["id", "details"])?;
         let id = fields.connection_id("id")?;
-        self.look_up(caller, Lookup::Id(id), fields.flag("details", true)?)
+        note.add(|record| record.connections.push(id));
+        self.look_up(caller, Lookup::Id(id), fields.flag("details", true)?, note)
             .await
     }
 
-    async fn look_up(&self, caller: &Caller, lookup: Lookup, details: bool) -> Result<Json, Problem> {
+    async fn look_up(&self, caller: &Caller, lookup: Lookup, wanted: bool, note: &mut Note) -> Result<Json, Problem> {
         let seen = self
             .store
             .get(caller, lookup)
             .await?
             .ok_or(Problem::not_found(NO_CONNECTION))?;
-        let details = self.details(caller, &seen, details)?;
+        note.add(|record| {
+            record.connections = vec![seen.record.id];
+            record.name = Some(seen.record.name.clone());
+        });
+        let details = self.details(caller, &seen, wanted)?;
+        if wanted {
+            note.add(|record| record.kind = Kind::DetailsRead);
+        }
         let mut json = Json::with_capacity(crate::store::row_bytes(&seen));
         json.connection(&seen, &details);
         Ok(json)
@@ -93,9 +148,16 @@ impl<S: Store, H: Host> Registry<S, H> {
     }
 
     /// `connections/list`.
-    pub(crate) async fn list(&self, caller: &Caller, body: &[u8], bound: Bound) -> Result<Json, Problem> {
+    pub(crate) async fn list(
+        &self,
+        caller: &Caller,
+        body: &[u8],
+        bound: Bound,
+        note: &mut Note,
+    ) -> Result<Json, Problem> {
         let fields = Fields::parse(body, &["workspace_id", "limit", "cursor", "details"])?;
         let workspace = fields.workspace_id("workspace_id")?;
+        note.add(|record| record.workspace = workspace);
         let limit = fields.limit("limit")?;
         let wanted = fields.flag("details", true)?;
         let cursor = fields.any_text("cursor")?;
@@ -126,7 +188,7 @@ impl<S: Store, H: Host> Registry<S, H> {
 
         let mut json = Json::with_capacity(rows.iter().map(crate::store::row_bytes).sum::<usize>() + LIST_FRAME);
         json.literal("{\"connections\":[");
-        let (mut last, mut counted) = (None, 0);
+        let (mut last, mut given, mut counted) = (None, 0, 0);
         for seen in &rows {
             let details = self.details(caller, seen, wanted)?;
             let before = json.len();
@@ -142,9 +204,16 @@ impl<S: Store, H: Host> Registry<S, H> {
                 break;
             }
             last = Some(&seen.record.name);
+            given += 1;
         }
         if more && limit.is_none() {
             return Err(too_long);
+        }
+        if wanted && given > 0 {
+            note.add(|record| {
+                record.kind = Kind::DetailsRead;
+                record.connections = rows.iter().take(given).map(|seen| seen.record.id).collect();
+            });
         }
         json.literal("]");
         if let Some(last) = last.filter(|_| more) {
@@ -156,7 +225,7 @@ impl<S: Store, H: Host> Registry<S, H> {
     }
 
     /// `connections/add_to_workspace`.
-    pub(crate) async fn attach(&self, caller: &Caller, body: &[u8]) -> Result<Json, Problem> {
+    pub(crate) async fn attach(&self, caller: &Caller, body: &[u8], note: &mut Note) -> Result<Json, Problem> {
         let fields = Fields::parse(body, &["workspace_id", "connection_id"])?;
         let attach = Attach {
             workspace: fields.required_workspace_id("workspace_id")?,
@@ -165,7 +234,12 @@ impl<S: Store, H: Host> Registry<S, H> {
             id: AttachmentId::from_random(self.random()),
             now: self.host.now(),
         };
-        match self.store.attach(caller, attach).await? {
+        note.add(|record| {
+            record.connections.push(attach.connection);
+            record.workspace = Some(attach.workspace);
+        });
+        let outcome = self.noting(note).attach(caller, attach).await?;
+        match noted(note, outcome) {
             AttachOutcome::Attached(id) => Ok(id_answer(id)),
             AttachOutcome::NoConnection => Err(Problem::not_found(NO_CONNECTION)),
             AttachOutcome::NoWorkspace => Err(Problem::not_found(NO_WORKSPACE)),
@@ -180,11 +254,16 @@ impl<S: Store, H: Host> Registry<S, H> {
     }
 
     /// `connections/remove_from_workspace`.
-    pub(crate) async fn detach(&self, caller: &Caller, body: &[u8]) -> Result<(), Problem> {
+    pub(crate) async fn detach(&self, caller: &Caller, body: &[u8], note: &mut Note) -> Result<(), Problem> {
         let fields = Fields::parse(body, &["workspace_id", "connection_id"])?;
         let workspace = fields.required_workspace_id("workspace_id")?;
         let connection = fields.connection_id("connection_id")?;
-        match self.store.detach(caller, connection, workspace).await? {
+        note.add(|record| {
+            record.connections.push(connection);
+            record.workspace = Some(workspace);
+        });
+        let outcome = self.noting(note).detach(caller, connection, workspace).await?;
+        match noted(note, outcome) {
             DetachOutcome::Detached => Ok(()),
             DetachOutcome::NotAttached => Err(Problem::not_found(NOT_ATTACHED)),
             DetachOutcome::Forbidden => Err(Problem::forbidden(
@@ -194,9 +273,11 @@ impl<S: Store, H: Host> Registry<S, H> {
     }
 
     /// `connections/delete`.
-    pub(crate) async fn delete(&self, caller: &Caller, body: &[u8]) -> Result<(), Problem> {
+    pub(crate) async fn delete(&self, caller: &Caller, body: &[u8], note: &mut Note) -> Result<(), Problem> {
         let name = Fields::parse(body, &["name"])?.name("name")?;
-        match self.store.delete(caller, name).await? {
+        note.add(|record| record.name = Some(name.clone()));
+        let outcome = self.noting(note).delete(caller, name).await?;
+        match noted(note, outcome) {
             DeleteOutcome::Deleted(_) => Ok(()),
             DeleteOutcome::NotFound => Err(Problem::not_found(NO_CONNECTION)),
             DeleteOutcome::Forbidden => Err(Problem::forbidden("Only the connection's owner may delete it.")),
@@ -205,14 +286,22 @@ impl<S: Store, H: Host> Registry<S, H> {
     }
 
     /// `workspaces/create`.
-    pub(crate) async fn create_workspace(&self, caller: &Caller, body: &[u8]) -> Result<Json, Problem> {
+    pub(crate) async fn create_workspace(
+        &self,
+        caller: &Caller,
+        body: &[u8],
+        note: &mut Note,
+    ) -> Result<Json, Problem> {
         let name = Fields::parse(body, &["workspace_name"])?.name("workspace_name")?;
         if name.kept_for().is_some() {
             return Err(Problem::bad(
                 "`workspace_name` must not be of the form `workspace-<digits>`.",
             ));
         }
-        match self.store.create_workspace(caller, name, self.host.now()).await? {
+        note.add(|record| record.name = Some(name.clone()));
+        let now = self.host.now();
+        let outcome = self.noting(note).create_workspace(caller, name, now).await?;
+        match noted(note, outcome) {
             CreateWorkspaceOutcome::Created(id) => {
                 let mut json = Json::default();
                 json.literal("{\"workspace_id\":").plain(id).literal("}");
@@ -261,6 +350,12 @@ impl<S: Store, H: Host> Registry<S, H> {
         json.literal("{\"status\":\"ready\"}");
         Ok(json)
     }
+}
+
+/// The outcome of a change, with what only it tells added to the record.
+fn noted<T: Made>(note: &mut Note, outcome: T) -> T {
+    note.add(|record| _ = outcome.made(record));
+    outcome
 }
 
 /// What the rows of a list may come to.

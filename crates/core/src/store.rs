@@ -4,10 +4,11 @@
 //! transaction: no outcome rests on facts that changed meanwhile. Expected outcomes are values; [`StoreError`] is for
 //! what went wrong. A store is handed sealed bytes only. When a change returns `Ok`, it is durable.
 
-use std::future::Future;
+use std::future::{Future, ready};
 
 use serde::{Deserialize, Serialize};
 
+use crate::audit;
 use crate::model::{
     Attached, AttachmentId, Caller, ConnectionId, Name, Record, Subject, Timestamp, Workspace, WorkspaceId, Workspaces,
 };
@@ -246,4 +247,21 @@ pub trait Store {
 
     /// Whether storage answers.
     fn ready(&self) -> impl Future<Output = Result<(), StoreError>>;
+
+    /// This store for one request, whose record is `record` as far as it is known. A store that keeps an audit trail gives
+    /// one whose changes keep the record in their own transaction, completed by [`audit::Made`], and return once the trail
+    /// has it; what was not made leaves it to [`Store::note`]. `None` where the store keeps none.
+    fn noting(&self, record: &audit::Record) -> Option<Self>
+    where
+        Self: Sized,
+    {
+        _ = record;
+        None
+    }
+
+    /// Keeps the record of an operation before it is answered: durable when this returns. One of a change that was made is
+    /// kept already. Given back where the store keeps no trail: the home's log is to have it.
+    fn note(&self, record: audit::Record) -> impl Future<Output = Result<Option<audit::Record>, StoreError>> {
+        ready(Ok(Some(record)))
+    }
 }

@@ -11,7 +11,7 @@ use patchbay_core::api::{self, Answer, Host, Patchbay, Refusal};
 use patchbay_core::store::Store;
 
 use crate::event::{Event, Origin, Request};
-use crate::log::write_log;
+use crate::log::{write_audit, write_log};
 use crate::reply::{self, Reply};
 
 /// Time kept for the reply's way, of a call's time: with less than it left, Lambda ends the call, and the caller hears
@@ -48,15 +48,19 @@ impl<S: Store, H: Host> Function<S, H> {
         }
     }
 
-    /// Answers an event before its invocation's time is up, whatever happens, and writes a line of log.
+    /// Answers an event before its invocation's time is up, whatever happens, and writes its audit record, if it leaves one,
+    /// and a line of log.
     pub async fn call(&self, event: Event, invocation: Invocation<'_>) -> Reply {
         let started = Instant::now();
         let Event { origin, request } = event;
         let id = request.as_ref().and_then(|request| request.id.clone());
-        let Answer { response, log } = match request {
+        let Answer { response, log, audit } = match request {
             Some(request) => self.answer(origin, request, invocation).await,
             None => self.patchbay.unreadable(),
         };
+        if let Some(record) = audit {
+            write_audit(&record);
+        }
         write_log(&response, &log, started.elapsed(), id.as_deref(), invocation.request_id);
         Reply::new(origin, response)
     }

@@ -1,10 +1,12 @@
 //! The log: a line of JSON for a request, on standard error, written before the reply is.
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::Response;
 use patchbay_core::api::LogLine;
+use patchbay_core::audit::Record;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -24,6 +26,15 @@ pub(crate) fn start(level: LevelFilter) {
         .with_default(level.min(LevelFilter::WARN))
         .with_target("patchbay", level);
     tracing_subscriber::registry().with(lines).with(chosen).init();
+}
+
+/// Writes an audit record, whatever is logged otherwise: see [`Record::log_lines`].
+pub(crate) fn write_audit(record: &Record) {
+    let mut stderr = std::io::stderr().lock();
+    for line in record.log_lines() {
+        // In one write, so that Lambda takes it for one event. It reads standard error as long as the process lives.
+        _ = stderr.write_all(format!("{line}\n").as_bytes());
+    }
 }
 
 /// Writes a request's line: what the native server writes, and by which ids API Gateway and Lambda know the request.

@@ -1,6 +1,7 @@
 //! What the listener asks for, and how one request goes through it.
 
 use std::future::Future;
+use std::io::Write as _;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ use http::{Request, Response, Version};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
 use patchbay_core::api::{Admitted, Answer, LogLine, Refusal};
+use patchbay_core::audit::Record;
 use patchbay_core::limits::BODY_BYTES;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -107,7 +109,14 @@ impl<H: Handler> Shared<H> {
             }
             Err(answer) => answer,
         };
-        let Answer { mut response, log } = answer;
+        let Answer {
+            mut response,
+            log,
+            audit,
+        } = answer;
+        if let Some(record) = audit {
+            write_audit(&record);
+        }
         // HTTP/1 goes on after a body only where it was read to its end. A client that is not told so would send its
         // next request into a connection that is about to close.
         if unread != Unread::Nothing && head.version < Version::HTTP_2 {
@@ -229,6 +238,16 @@ fn deadline(client: &Arc<Client>, time: Duration) -> Deadline {
         client.drop.notify_one();
     };
     Deadline(tokio::spawn(wait).abort_handle())
+}
+
+/// Writes a record of which the store keeps no trail to standard error, whatever is logged there. It is waited for: what
+/// leaves no record is not answered.
+fn write_audit(record: &Record) {
+    let mut stderr = std::io::stderr().lock();
+    for line in record.log_lines() {
+        // Where standard error is closed, nobody was meant to read it.
+        _ = stderr.write_all(format!("{line}\n").as_bytes());
+    }
 }
 
 /// The line says what is known when the answer is made: whether the client takes it is not waited for.

@@ -1,6 +1,7 @@
 //! The log: a line of JSON for each request, on the console.
 
 use patchbay_core::api::{Answer, LogLine};
+use patchbay_core::audit::Record;
 use serde::Serialize;
 use worker::{console_error, console_log, console_warn};
 
@@ -38,9 +39,16 @@ pub struct Request<'a> {
     pub usage: &'a Usage,
 }
 
-/// Logs a request that was answered, if `log` wants it.
+/// Logs a request that was answered: its audit record, if it leaves one, and its line, if `log` wants it.
 pub fn write(log: Log, request: &Request<'_>, answer: &Answer) {
-    let Answer { response, log: line } = answer;
+    let Answer {
+        response,
+        log: line,
+        audit,
+    } = answer;
+    for line in audit.iter().flat_map(Record::log_lines) {
+        console_log!("{line}");
+    }
     let LogLine {
         method,
         operation,

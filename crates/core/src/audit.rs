@@ -1,0 +1,315 @@
+//! What happened, for a reviewer: a record of each operation that came so far as to be judged, whether it was done or
+//! refused. It says who asked for what, of which connections, and how that ended; never details, never a token.
+//!
+//! A store that keeps a trail keeps the record of a change in the change's own transaction
+//! ([`Store::noting`](crate::store::Store::noting)), and every other one before the answer is given
+//! ([`Store::note`](crate::store::Store::note)). Elsewhere the record comes with the [`Answer`](crate::api::Answer), and
+//! the home writes its [`Record::log_lines`] to the platform's log.
+
+use std::net::IpAddr;
+
+use http::StatusCode;
+
+use crate::model::{ConnectionId, Name, Subject, Tenant, Timestamp, WorkspaceId};
+use crate::store::{AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome, DetachOutcome};
+use crate::wire::Json;
+
+/// Connections that one line of a log names at most: platforms cut lines off that are longer than 256 KiB.
+const IDS_A_LOG_LINE: usize = 4_000;
+
+/// What a reviewer tells records apart by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Somebody asked for what is there, and was given no details.
+    Look,
+    /// Somebody was given the details of the connections that the record names.
+    DetailsRead,
+    /// Somebody asked for a change.
+    Change,
+}
+
+impl Kind {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Look => "look",
+            Self::DetailsRead => "details.read",
+            Self::Change => "change",
+        }
+    }
+}
+
+/// How an operation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was done.
+    Done,
+    /// It was answered with this status instead. A change that was answered with a 5xx may be done all the same.
+    Refused(StatusCode),
+}
+
+impl Outcome {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Refused(StatusCode::FORBIDDEN) => "forbidden",
+            Self::Refused(StatusCode::NOT_FOUND) => "not_found",
+            Self::Refused(StatusCode::CONFLICT) => "conflict",
+            Self::Refused(StatusCode::PAYLOAD_TOO_LARGE) => "too_long",
+            Self::Refused(StatusCode::SERVICE_UNAVAILABLE) => "unavailable",
+            Self::Refused(StatusCode::INTERNAL_SERVER_ERROR) => "failed",
+            Self::Refused(_) => "refused",
+        }
+    }
+}
+
+/// The record of one operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// When it was admitted.
+    pub at: Timestamp,
+    /// Whose it was.
+    pub tenant: Tenant,
+    /// Who asked for it.
+    pub subject: Subject,
+    /// What it did.
+    pub kind: Kind,
+    /// One of [`crate::api::operations`].
+    pub operation: &'static str,
+    /// The connections that it was about, as far as it named or found them; of a list, those whose details it gave.
+    pub connections: Vec<ConnectionId>,
+    /// The name that it gave, of a connection or a workspace.
+    pub name: Option<Name>,
+    /// The workspace that it named or made.
+    pub workspace: Option<WorkspaceId>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The request's id.
+    pub request_id: String,
+    /// Where it came from, if the home knows that.
+    pub address: Option<IpAddr>,
+}
+
+impl Record {
+    /// One JSON object with its fields in this order: `at`, `tenant`, `subject`, `kind`, `operation`, `connections`,
+    /// `name`, `workspace`, `outcome`, `status` (where it was not done), `request_id`, `address`. What is not known is
+    /// left out, and so is an empty list.
+    pub fn to_json(&self) -> String {
+        text(|json| _ = self.write(&self.connections, json))
+    }
+
+    /// The lines for a platform's log, each a JSON object whose one field `audit`, the marker to look for, is the
+    /// record. There are several only where it names so many connections that the platform would cut one off.
+    pub fn log_lines(&self) -> impl Iterator<Item = String> {
+        let mut parts = self.connections.chunks(IDS_A_LOG_LINE);
+        let first = parts.next().unwrap_or_default();
+        std::iter::once(first).chain(parts).map(|part| {
+            text(|json| {
+                json.literal("{\"audit\":");
+                self.write(part, json).literal("}");
+            })
+        })
+    }
+
+    fn write<'j>(&self, connections: &[ConnectionId], json: &'j mut Json) -> &'j mut Json {
+        json.literal("{\"at\":\"").plain(self.at);
+        json.literal("\",\"tenant\":").text(self.tenant.as_str());
+        json.literal(",\"subject\":").text(self.subject.as_str());
+        json.literal(",\"kind\":\"").literal(self.kind.as_str());
+        json.literal("\",\"operation\":\"")
+            .literal(self.operation)
+            .literal("\"");
+        if !connections.is_empty() {
+            json.literal(",\"connections\":[");
+            json.each(connections, |json, id| _ = json.literal("\"").plain(id).literal("\""));
+            json.literal("]");
+        }
+        if let Some(name) = &self.name {
+            json.literal(",\"name\":").text(name.as_str());
+        }
+        if let Some(workspace) = self.workspace {
+            json.literal(",\"workspace\":").plain(workspace);
+        }
+        json.literal(",\"outcome\":\"").literal(self.outcome.as_str());
+        json.literal("\"");
+        if let Outcome::Refused(status) = self.outcome {
+            json.literal(",\"status\":").plain(status.as_u16());
+        }
+        json.literal(",\"request_id\":").text(&self.request_id);
+        if let Some(address) = self.address {
+            json.literal(",\"address\":\"").plain(address).literal("\"");
+        }
+        json.literal("}")
+    }
+}
+
+fn text(write: impl FnOnce(&mut Json)) -> String {
+    let mut json = Json::with_capacity(384);
+    write(&mut json);
+    // Texts and ASCII make UTF-8.
+    String::from_utf8(json.into_vec()).unwrap_or_default()
+}
+
+/// What the outcome of a change adds to its record.
+pub trait Made {
+    /// Adds what nobody knew before. Whether the change was made.
+    fn made(&self, record: &mut Record) -> bool;
+}
+
+impl Made for CreateOutcome {
+    fn made(&self, record: &mut Record) -> bool {
+        let created = *self == Self::Created;
+        if !created {
+            // The id that it would have had.
+            record.connections.clear();
+        }
+        created
+    }
+}
+
+impl Made for AttachOutcome {
+    fn made(&self, _: &mut Record) -> bool {
+        matches!(self, Self::Attached(_))
+    }
+}
+
+impl Made for DetachOutcome {
+    fn made(&self, _: &mut Record) -> bool {
+        *self == Self::Detached
+    }
+}
+
+impl Made for DeleteOutcome {
+    fn made(&self, record: &mut Record) -> bool {
+        match self {
+            Self::Deleted(id) => {
+                record.connections.push(*id);
+                true
+            }
+            Self::NotFound | Self::Forbidden | Self::Attached(_) => false,
+        }
+    }
+}
+
+impl Made for CreateWorkspaceOutcome {
+    fn made(&self, record: &mut Record) -> bool {
+        match self {
+            Self::Created(id) => {
+                record.workspace = Some(*id);
+                true
+            }
+            Self::NameTaken | Self::TooMany => false,
+        }
+    }
+}
+
+/// The record of an operation under way; none where none are kept.
+#[derive(Debug)]
+pub(crate) struct Note(Option<Record>);
+
+impl Note {
+    pub(crate) fn new(record: Option<Record>) -> Self {
+        Self(record)
+    }
+
+    /// Adds what the operation has come to know.
+    pub(crate) fn add(&mut self, what: impl FnOnce(&mut Record)) {
+        if let Some(record) = &mut self.0 {
+            what(record);
+        }
+    }
+
+    /// What is known so far.
+    pub(crate) fn so_far(&self) -> Option<&Record> {
+        self.0.as_ref()
+    }
+
+    /// The finished record of an operation that was done, or refused with this status. There is none of what was refused
+    /// before it was judged (400), or so that it may simply be asked again, with nothing done (429).
+    pub(crate) fn finish(self, refused: Option<StatusCode>) -> Option<Record> {
+        let mut record = self.0?;
+        record.outcome = match refused {
+            None => Outcome::Done,
+            Some(StatusCode::BAD_REQUEST | StatusCode::TOO_MANY_REQUESTS) => return None,
+            Some(status) => Outcome::Refused(status),
+        };
+        Some(record)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> Record {
+        Record {
+            at: Timestamp::from_micros(1_684_255_385_170_914),
+            tenant: Tenant::new("t").unwrap(),
+            subject: Subject::new("ann \"x\"").unwrap(),
+            kind: Kind::DetailsRead,
+            operation: "connections/get",
+            connections: vec![ConnectionId::from_bytes([7; 16])],
+            name: Some(Name::new("one").unwrap()),
+            workspace: Some(WorkspaceId::new(3).unwrap()),
+            outcome: Outcome::Done,
+            request_id: "r\\1".into(),
+            address: Some([127, 0, 0, 1].into()),
+        }
+    }
+
+    #[test]
+    fn a_record_is_one_json_object_with_its_fields_in_a_fixed_order() {
+        assert_eq!(
+            record().to_json(),
+            "{\"at\":\"2023-05-16T16:43:05.170914Z\",\"tenant\":\"t\",\"subject\":\"ann \\\"x\\\"\",\
+             \"kind\":\"details.read\",\"operation\":\"connections/get\",\
+             \"connections\":[\"07070707-0707-0707-0707-070707070707\"],\"name\":\"one\",\"workspace\":3,\
+             \"outcome\":\"done\",\"request_id\":\"r\\\\1\",\"address\":\"127.0.0.1\"}"
+        );
+        let refused = Record {
+            kind: Kind::Change,
+            operation: "connections/delete",
+            connections: Vec::new(),
+            name: None,
+            workspace: None,
+            outcome: Outcome::Refused(StatusCode::CONFLICT),
+            address: None,
+            ..record()
+        };
+        assert_eq!(
+            refused.to_json(),
+            "{\"at\":\"2023-05-16T16:43:05.170914Z\",\"tenant\":\"t\",\"subject\":\"ann \\\"x\\\"\",\
+             \"kind\":\"change\",\"operation\":\"connections/delete\",\"outcome\":\"conflict\",\"status\":409,\
+             \"request_id\":\"r\\\\1\"}"
+        );
+    }
+
+    #[test]
+    fn a_log_line_bears_the_marker_and_a_long_record_takes_several_which_name_every_connection() {
+        let lines: Vec<String> = record().log_lines().collect();
+        assert_eq!(lines, [format!("{{\"audit\":{}}}", record().to_json())]);
+
+        let mut long = record();
+        let ids = (0..10_000_u128).map(|id| ConnectionId::from_bytes(id.to_be_bytes()));
+        long.connections = ids.collect();
+        let mut named = Vec::new();
+        for line in long.log_lines() {
+            assert!(line.len() < 256 * 1024, "{}", line.len());
+            let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+            assert_eq!(line["audit"]["request_id"], "r\\1");
+            let ids = line["audit"]["connections"].as_array().unwrap().clone();
+            named.extend(ids.iter().map(|id| ConnectionId::parse(id.as_str().unwrap()).unwrap()));
+        }
+        assert_eq!(named, long.connections);
+    }
+
+    #[test]
+    fn what_was_refused_unjudged_leaves_no_record() {
+        let finished = |refused| Note::new(Some(record())).finish(refused);
+        assert_eq!(finished(None), Some(record()));
+        assert_eq!(finished(Some(StatusCode::BAD_REQUEST)), None);
+        assert_eq!(finished(Some(StatusCode::TOO_MANY_REQUESTS)), None);
+        let failed = finished(Some(StatusCode::NOT_FOUND)).unwrap();
+        assert_eq!(failed.outcome, Outcome::Refused(StatusCode::NOT_FOUND));
+        assert_eq!(Note::new(None).finish(None), None);
+    }
+}

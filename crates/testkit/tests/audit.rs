@@ -1,0 +1,179 @@
+//! Which record each operation leaves.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+
+use bytes::Bytes;
+use http::Request;
+use patchbay_core::api::{Answer, ClientAddress, Config, Patchbay, Refusal};
+use patchbay_core::identity::Authentication;
+use patchbay_core::model::Workspaces;
+use patchbay_core::seal::KeyRing;
+use patchbay_testkit::sample::caller;
+use patchbay_testkit::{MemoryStore, SystemHost};
+use serde_json::{Value, json};
+
+const SECRET: &str = "hunter2";
+
+/// The same store, as two people see it.
+struct House {
+    ann: Patchbay<MemoryStore, SystemHost>,
+    bob: Patchbay<MemoryStore, SystemHost>,
+}
+
+impl House {
+    fn new() -> Self {
+        let store = MemoryStore::default();
+        let of = |subject| {
+            let config = Config {
+                authentication: Authentication::Off(caller("t", subject, false)),
+                workspaces: Workspaces::Managed,
+                answer_bytes: 1024 * 1024,
+            };
+            let ring = KeyRing::parse("k1:testkit-testkit-testkit-testkit-testkit-testkit").unwrap();
+            Patchbay::new(store.clone(), ring, SystemHost, config).with_audit(true)
+        };
+        Self {
+            ann: of("ann"),
+            bob: of("bob"),
+        }
+    }
+}
+
+async fn call(patchbay: &Patchbay<MemoryStore, SystemHost>, operation: &str, body: Value) -> Answer {
+    let mut request = Request::post(format!("/v1/api/{operation}"))
+        .header("x-request-id", "r1")
+        .body(())
+        .unwrap();
+    request.extensions_mut().insert(ClientAddress([192, 0, 2, 7].into()));
+    let admitted = patchbay.admit(&request.into_parts().0).await.unwrap();
+    patchbay.answer(admitted, Bytes::from(body.to_string())).await
+}
+
+/// What was answered, and the record without what all of them have.
+async fn told(patchbay: &Patchbay<MemoryStore, SystemHost>, operation: &str, body: Value) -> (Value, Value) {
+    let answer = call(patchbay, operation, body).await;
+    let record = answer.audit.unwrap().to_json();
+    assert!(!record.contains(SECRET), "{record}");
+    let mut record: Value = serde_json::from_str(&record).unwrap();
+    let common = record.as_object_mut().unwrap();
+    assert_eq!(common.remove("tenant").unwrap(), "t");
+    assert_eq!(common.remove("operation").unwrap(), operation);
+    assert_eq!(common.remove("request_id").unwrap(), "r1");
+    assert_eq!(common.remove("address").unwrap(), "192.0.2.7");
+    common.remove("at").unwrap();
+    let body = serde_json::from_slice(answer.response.body()).unwrap_or_default();
+    (body, record)
+}
+
+#[tokio::test]
+async fn each_operation_leaves_a_record_of_who_did_what_to_which_connection_and_how_it_ended() {
+    let House { ann, bob } = House::new();
+    let created = json!({"name": "one", "type": "T", "details": {"password": SECRET}});
+    let (answer, record) = told(&ann, "connections/create", created.clone()).await;
+    let id = answer["id"].as_str().unwrap();
+    let done = json!({"subject": "ann", "kind": "change", "connections": [id], "name": "one", "outcome": "done"});
+    assert_eq!(record, done);
+    let (_, record) = told(&bob, "connections/create", created).await;
+    let taken = json!({"subject": "bob", "kind": "change", "name": "one", "outcome": "conflict", "status": 409});
+    assert_eq!(record, taken);
+
+    let (answer, record) = told(&ann, "workspaces/create", json!({"workspace_name": "w"})).await;
+    let workspace = &answer["workspace_id"];
+    let done = json!({"subject": "ann", "kind": "change", "name": "w", "workspace": workspace, "outcome": "done"});
+    assert_eq!(record, done);
+    let both = json!({"workspace_id": workspace, "connection_id": id});
+    let change =
+        |subject: &str| json!({"subject": subject, "kind": "change", "connections": [id], "workspace": workspace});
+    let ended = |mut record: Value, outcome: &str, status: Option<u16>| {
+        record["outcome"] = outcome.into();
+        if let Some(status) = status {
+            record["status"] = status.into();
+        }
+        record
+    };
+    let (_, record) = told(&bob, "connections/add_to_workspace", both.clone()).await;
+    assert_eq!(record, ended(change("bob"), "not_found", Some(404)));
+    let (_, record) = told(&ann, "connections/add_to_workspace", both.clone()).await;
+    assert_eq!(record, ended(change("ann"), "done", None));
+    let (_, record) = told(&ann, "connections/delete", json!({"name": "one"})).await;
+    let attached = json!({"subject": "ann", "kind": "change", "name": "one", "outcome": "conflict", "status": 409});
+    assert_eq!(record, attached);
+    let (_, record) = told(&ann, "connections/remove_from_workspace", both).await;
+    assert_eq!(record, ended(change("ann"), "done", None));
+    let (_, record) = told(&ann, "connections/delete", json!({"name": "one"})).await;
+    let deleted = json!({"subject": "ann", "kind": "change", "connections": [id], "name": "one", "outcome": "done"});
+    assert_eq!(record, deleted);
+    let (_, record) = told(&ann, "workspaces/list", json!({})).await;
+    assert_eq!(record, json!({"subject": "ann", "kind": "look", "outcome": "done"}));
+}
+
+#[tokio::test]
+async fn what_gave_details_is_told_apart_from_a_look() {
+    let House { ann, bob } = House::new();
+    let mut ids = Vec::new();
+    for name in ["one", "two"] {
+        let body = json!({"name": name, "type": "T", "details": SECRET});
+        ids.push(told(&ann, "connections/create", body).await.0["id"].clone());
+    }
+    let read =
+        |kind: &str| json!({"subject": "ann", "kind": kind, "connections": [ids[0]], "name": "one", "outcome": "done"});
+    for (operation, mut body) in [
+        ("connections/get", json!({"name": "one"})),
+        ("connections/get_by_id", json!({"id": ids[0]})),
+    ] {
+        assert_eq!(told(&ann, operation, body.clone()).await.1, read("details.read"));
+        body["details"] = false.into();
+        assert_eq!(told(&ann, operation, body.clone()).await.1, read("look"));
+    }
+    let (_, record) = told(&bob, "connections/get", json!({"name": "one"})).await;
+    let unseen = json!({"subject": "bob", "kind": "look", "name": "one", "outcome": "not_found", "status": 404});
+    assert_eq!(record, unseen);
+
+    let (_, record) = told(&ann, "connections/list", json!({})).await;
+    let all = json!({"subject": "ann", "kind": "details.read", "connections": ids, "outcome": "done"});
+    assert_eq!(record, all);
+    let (_, record) = told(&ann, "connections/list", json!({"limit": 1})).await;
+    let page = json!({"subject": "ann", "kind": "details.read", "connections": [ids[0]], "outcome": "done"});
+    assert_eq!(record, page);
+    let look = |subject: &str| json!({"subject": subject, "kind": "look", "outcome": "done"});
+    let (_, record) = told(&ann, "connections/list", json!({"details": false})).await;
+    assert_eq!(record, look("ann"));
+    assert_eq!(told(&bob, "connections/list", json!({})).await.1, look("bob"));
+    let (_, record) = told(&bob, "connections/list", json!({"workspace_id": 7})).await;
+    let unseen = json!({"subject": "bob", "kind": "look", "workspace": 7, "outcome": "not_found", "status": 404});
+    assert_eq!(record, unseen);
+}
+
+#[tokio::test]
+async fn what_comes_to_no_operation_leaves_none_and_what_may_be_done_all_the_same_does() {
+    let House { ann, .. } = House::new();
+    let wrong = call(&ann, "connections/get", json!({"nam": "one"})).await;
+    assert_eq!(wrong.response.status(), 400);
+    assert_eq!(wrong.audit, None);
+
+    let (head, ()) = Request::post("/v1/api/connections/create")
+        .body(())
+        .unwrap()
+        .into_parts();
+    let admitted = ann.admit(&head).await.unwrap();
+    assert_eq!(admitted.refuse(Refusal::Busy).audit, None);
+    let record = admitted.refuse(Refusal::OutOfTime).audit.unwrap().to_json();
+    assert!(
+        record.contains("\"outcome\":\"unavailable\",\"status\":503"),
+        "{record}"
+    );
+    let record = admitted.refuse(Refusal::Failed).audit.unwrap().to_json();
+    assert!(record.contains("\"outcome\":\"failed\",\"status\":500"), "{record}");
+    let (head, ()) = Request::get("/readyz").body(()).unwrap().into_parts();
+    let admitted = ann.admit(&head).await.unwrap();
+    assert_eq!(ann.answer(admitted, Bytes::new()).await.audit, None);
+}
+
+#[tokio::test]
+async fn where_nobody_is_known_there_are_no_records_unless_they_are_asked_for() {
+    let House { ann, .. } = House::new();
+    let ann = ann.with_audit(false);
+    let answer = call(&ann, "connections/get", json!({"name": "one"})).await;
+    assert_eq!(answer.response.status(), 404);
+    assert_eq!(answer.audit, None);
+}
