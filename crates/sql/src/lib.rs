@@ -13,6 +13,8 @@ pub mod statements;
 pub mod workspaces;
 
 #[cfg(feature = "native")]
+mod adopt;
+#[cfg(feature = "native")]
 mod backup;
 #[cfg(feature = "native")]
 mod check;
@@ -31,6 +33,8 @@ mod shape;
 #[cfg(feature = "native")]
 mod writer;
 
+#[cfg(feature = "native")]
+pub use adopt::{AdoptError, Adopted, Conflicts, NewOwner, adopt};
 #[cfg(feature = "native")]
 pub use backup::{BackupError, RestoreError, backup, restore};
 #[cfg(feature = "native")]

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use patchbay_core::api::Host;
 use patchbay_core::limits;
-use patchbay_core::model::{AttachmentId, ConnectionId, Person, Tenant, WorkspaceId};
+use patchbay_core::model::{AttachmentId, ConnectionId, Person, Role, Tenant, WorkspaceId};
 use patchbay_core::portable::{
     ConnectionEntry, Contents, Counter, Entry, LINE_BYTES, Reader, Refusal, Totals, WorkspaceEntry, first_line,
 };
@@ -132,20 +132,23 @@ fn tenant(row: &dyn Row, column: usize) -> Result<Tenant, StoreError> {
 fn read_workspace(statements: &dyn Statements, row: &dyn Row) -> Result<WorkspaceEntry, StoreError> {
     let (tenant, workspace) = (tenant(row, 4)?, workspace(row)?);
     let params = [tenant.as_str().into(), workspace_stored(workspace.id)];
-    let members = all(statements, sql::MEMBERS, &params, |row| {
-        let subject = subject(text(row, 1)?)?;
-        let person = match int(row, 0)? {
-            0 => Person::Subject(subject),
-            1 => Person::Email(subject),
-            _ => return Err(damaged("kind of member")),
-        };
-        Ok((person, role(int(row, 2)?)?.ok_or_else(|| damaged("role"))?))
-    })?;
+    let members = all(statements, sql::MEMBERS, &params, member)?;
     Ok(WorkspaceEntry {
         tenant,
         workspace,
         members,
     })
+}
+
+/// Reads `kind, subject, role` of a member.
+pub(crate) fn member(row: &dyn Row) -> Result<(Person, Role), StoreError> {
+    let subject = subject(text(row, 1)?)?;
+    let person = match int(row, 0)? {
+        0 => Person::Subject(subject),
+        1 => Person::Email(subject),
+        _ => return Err(damaged("kind of member")),
+    };
+    Ok((person, role(int(row, 2)?)?.ok_or_else(|| damaged("role"))?))
 }
 
 fn read_connection(

@@ -169,4 +169,38 @@ statements! {
     /// `?2` an id that was given; the counter never goes back.
     RAISE_COUNTER = "INSERT INTO counter (tenant, last) VALUES (?1, ?2)
           ON CONFLICT (tenant) DO UPDATE SET last = max(last, excluded.last)";
+
+    // For adoption: `?1` the tenant and `?2` the subject whose things these are, `?3` the tenant that gets them.
+
+    /// Connections whose names the tenant has already.
+    TAKEN_NAMES = "SELECT c.name FROM connection c CROSS JOIN connection x ON x.tenant = ?3 AND x.name = c.name
+          WHERE c.tenant = ?1 AND c.owner = ?2 ORDER BY c.name";
+    /// Workspaces whose id, or else name, the tenant has already; whether it is the id.
+    TAKEN_WORKSPACES = "SELECT w.id, w.name, x.id = w.id FROM workspace w
+          CROSS JOIN workspace x ON x.tenant = ?3 AND (x.id = w.id OR x.name = w.name)
+          WHERE w.tenant = ?1 AND w.created_by = ?2 ORDER BY w.id";
+    /// Attachments of which one side is the subject's and the other is not.
+    PARTED = "SELECT c.name, w.id FROM workspace w
+          CROSS JOIN attachment a ON a.tenant = w.tenant AND a.workspace_id = w.id
+          CROSS JOIN connection c ON c.seq = a.seq
+          WHERE w.tenant = ?1 AND (w.created_by = ?2) <> (c.owner = ?2) ORDER BY w.id, a.name";
+    /// Members of the subject's workspaces, the subject apart, who would be in more than `?4`.
+    CROWDED = "SELECT m.subject, count(*) + (SELECT count(*) FROM member x
+                WHERE x.tenant = ?3 AND x.kind = m.kind AND x.subject = m.subject) AS among
+          FROM member m CROSS JOIN workspace w ON w.tenant = m.tenant AND w.id = m.workspace_id AND w.created_by = ?2
+          WHERE m.tenant = ?1 AND NOT (m.kind = 0 AND m.subject = ?2)
+          GROUP BY m.kind, m.subject HAVING among > ?4";
+    WORKSPACES_BY = "SELECT id FROM workspace WHERE tenant = ?1 AND created_by = ?2 ORDER BY id";
+    MOVE_MEMBERS = "UPDATE member SET tenant = ?3 WHERE tenant = ?1
+          AND workspace_id IN (SELECT w.id FROM workspace w WHERE w.tenant = ?1 AND w.created_by = ?2)";
+    /// `?4` the new owner.
+    MOVE_WORKSPACES = "UPDATE workspace SET tenant = ?3, created_by = ?4 WHERE tenant = ?1 AND created_by = ?2";
+    /// `?3` the workspace.
+    REMOVE_MEMBER = "DELETE FROM member WHERE tenant = ?1 AND kind = 0 AND subject = ?2 AND workspace_id = ?3";
+    FIRST_OWNED = "SELECT c.id, c.name, c.type, c.owner, c.created_at, c.key_id, c.sealed, c.seq
+          FROM connection c WHERE c.tenant = ?1 AND c.owner = ?2 ORDER BY c.name LIMIT 1";
+    /// `?1` the new tenant, `?2` the new owner, `?3` key id, `?4` sealed, `?5` the connection's seq.
+    MOVE_CONNECTION = "UPDATE connection SET tenant = ?1, owner = ?2, key_id = ?3, sealed = ?4 WHERE seq = ?5";
+    /// The same.
+    MOVE_ATTACHMENTS = "UPDATE attachment SET tenant = ?1 WHERE seq = ?5";
 }

@@ -1,4 +1,4 @@
-//! The data folder's upkeep: `backup`, `restore`, `check`, `export`, `import`.
+//! The data folder's upkeep: `backup`, `restore`, `check`, `export`, `import`, `adopt`.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Write};
@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail, ensure};
 use clap::Subcommand;
 use patchbay_core::api::Host as _;
+use patchbay_core::model::{Subject, Tenant};
 use patchbay_core::portable::Totals;
 use patchbay_core::seal::KeyRing;
+use patchbay_sql::NewOwner;
 use tempfile::NamedTempFile;
 
 use super::keys::{self, Source};
@@ -48,6 +50,18 @@ pub enum Upkeep {
         #[arg(default_value = "-")]
         file: PathBuf,
     },
+    /// Give somebody what was stored while authentication was off, all or nothing; the server must not run.
+    Adopt {
+        /// Their tenant.
+        #[arg(long, value_parser = |tenant: &str| Tenant::new(tenant))]
+        tenant: Tenant,
+        /// Who they are in it: the `sub` of their tokens, or the subject.
+        #[arg(long, value_name = "SUBJECT", value_parser = |subject: &str| Subject::new(subject))]
+        owner: Subject,
+        /// Say what it would come to, and keep nothing of it.
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 /// Runs a command on the folder `data`.
@@ -64,6 +78,13 @@ pub fn run(upkeep: &Upkeep, data: &Path) -> anyhow::Result<()> {
             details_in_the_clear,
         } => export(data, output.as_deref(), *details_in_the_clear),
         Upkeep::Import { file } => import(data, file),
+        Upkeep::Adopt { tenant, owner, dry_run } => {
+            let to = NewOwner {
+                tenant: tenant.clone(),
+                subject: owner.clone(),
+            };
+            adopt(data, &to, *dry_run)
+        }
     }
 }
 
@@ -194,4 +215,22 @@ fn import(data: &Path, file: &Path) -> anyhow::Result<()> {
 
 fn counted(totals: Totals) -> String {
     format!("{} connections, {} workspaces", totals.connections, totals.workspaces)
+}
+
+fn adopt(data: &Path, to: &NewOwner, dry_run: bool) -> anyhow::Result<()> {
+    let adopted = patchbay_sql::adopt(data, &ring(data)?, &NativeHost, to, dry_run)?;
+    say(format_args!(
+        "{} {} connections, {} workspaces.",
+        if dry_run { "Would be adopted:" } else { "Adopted:" },
+        adopted.connections,
+        adopted.workspaces
+    ));
+    if adopted.left_out > 0 {
+        say(format_args!(
+            "{} of the workspaces have no room for {}, or there are more than anybody may be in: an admin of {} gives them \
+             members.",
+            adopted.left_out, to.subject, to.tenant
+        ));
+    }
+    Ok(())
 }
