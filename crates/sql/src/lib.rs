@@ -15,6 +15,8 @@ pub mod workspaces;
 #[cfg(feature = "native")]
 mod adopt;
 #[cfg(feature = "native")]
+pub mod audit;
+#[cfg(feature = "native")]
 mod backup;
 #[cfg(feature = "native")]
 mod check;
@@ -42,6 +44,6 @@ pub use check::{Report, check};
 #[cfg(feature = "native")]
 pub use folder::{DATABASE_FILE, OpenError, has_database, is_inside, make as make_folder};
 #[cfg(feature = "native")]
-pub use native::{NativeStore, OnCommit, Options};
+pub use native::{Audit, NativeStore, OnCommit, Options};
 #[cfg(feature = "native")]
 pub use portable::{ExportError, ImportError, export, import};

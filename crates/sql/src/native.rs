@@ -3,12 +3,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use patchbay_core::audit::{Kind, Made, Outcome, Record as AuditRecord};
 use patchbay_core::model::{Caller, ConnectionId, Name, Record, Timestamp, WorkspaceId};
 use patchbay_core::store::{
     Attach, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome, DetachOutcome, ListOutcome, ListQuery,
     ListWorkspacesOutcome, Lookup, Seen, Store, StoreError, WorkspacesOf,
 };
 
+use crate::audit::{self, Row, Trail, TrailThread};
+use crate::database::Statements;
 use crate::folder::{self, OpenError};
 use crate::readers::Readers;
 pub use crate::writer::OnCommit;
@@ -20,6 +23,16 @@ use crate::{connections, database, statements, workspaces};
 pub struct Options {
     /// Told of each commit, for metrics.
     pub on_commit: Option<OnCommit>,
+    /// Keep an audit trail beside the database; without, records go to the home's log.
+    pub audit: Option<Audit>,
+}
+
+/// How the audit trail is kept; see [`mod@crate::audit`].
+pub struct Audit {
+    /// Bytes past which a file of it is followed by the next.
+    pub file_bytes: u64,
+    /// Told, in a sentence for the log, what was not as it should be with the trail at the start.
+    pub warn: fn(&str),
 }
 
 /// A store over the SQLite file of a data folder. Clones share it. Changes are durable when they return: written to
@@ -28,6 +41,10 @@ pub struct Options {
 /// the folder is free.
 #[derive(Clone)]
 pub struct NativeStore {
+    /// Before the writer, which waits for the trail's end.
+    trail: Option<Trail>,
+    /// The record of the request that this is for.
+    record: Option<Box<AuditRecord>>,
     /// Before the readers: the last connection that closes empties the log.
     writer: Writer,
     readers: Arc<Readers>,
@@ -41,14 +58,51 @@ impl NativeStore {
     pub fn open(data: &Path, options: Options) -> Result<Self, OpenError> {
         let lock = folder::lock(data)?;
         let connection = folder::open_writer(data)?;
-        let readers = Arc::new(Readers::new(data.to_owned(), lock));
-        let writer = Writer::start(connection, data, Arc::clone(&readers), options.on_commit).map_err(|error| {
-            OpenError::Io {
-                path: data.to_owned(),
-                error,
+        let wrong = |error| OpenError::Io {
+            path: data.to_owned(),
+            error,
+        };
+        let thread = match options.audit {
+            Some(Audit { file_bytes, warn }) => {
+                let recovered = audit::recover(data, &connection, file_bytes)?;
+                recovered.notes.iter().for_each(|note| warn(note));
+                Some(TrailThread::start(recovered.appender, recovered.rows).map_err(wrong)?)
             }
-        })?;
-        Ok(Self { writer, readers })
+            None => None,
+        };
+        let trail = thread.as_ref().map(|thread| thread.trail().clone());
+        let readers = Arc::new(Readers::new(data.to_owned(), lock));
+        let writer = Writer::start(connection, data, Arc::clone(&readers), options.on_commit, thread).map_err(wrong)?;
+        Ok(Self {
+            trail,
+            record: None,
+            writer,
+            readers,
+        })
+    }
+
+    /// Makes a change. Where this is for a request with a record, that is committed with it, and in the trail before this
+    /// returns.
+    async fn change<T: Made + Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Statements) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let Some((trail, mut record)) = self.trail.as_ref().zip(self.record.clone()) else {
+            return self.writer.write(work).await;
+        };
+        trail.ready().await?;
+        let noted = self.writer.write_noted(move |statements| {
+            let outcome = work(statements)?;
+            let row = outcome
+                .made(&mut record)
+                .then(|| Row::add(statements, record.to_json()));
+            Ok((outcome, row.transpose()?))
+        });
+        let (outcome, kept) = noted.await?;
+        if let Some(kept) = kept {
+            kept.wait().await?;
+        }
+        Ok(outcome)
     }
 
     /// Reads a list. It may be 16 MiB: not on a thread that others' requests wait for.
@@ -65,8 +119,7 @@ impl NativeStore {
 impl Store for NativeStore {
     async fn create(&self, caller: &Caller, record: Record) -> Result<CreateOutcome, StoreError> {
         let caller = caller.clone();
-        self.writer
-            .write(move |statements| connections::create(statements, &caller, &record))
+        self.change(move |statements| connections::create(statements, &caller, &record))
             .await
     }
 
@@ -83,8 +136,7 @@ impl Store for NativeStore {
 
     async fn attach(&self, caller: &Caller, attach: Attach) -> Result<AttachOutcome, StoreError> {
         let caller = caller.clone();
-        self.writer
-            .write(move |statements| connections::attach(statements, &caller, &attach))
+        self.change(move |statements| connections::attach(statements, &caller, &attach))
             .await
     }
 
@@ -95,15 +147,13 @@ impl Store for NativeStore {
         workspace: WorkspaceId,
     ) -> Result<DetachOutcome, StoreError> {
         let caller = caller.clone();
-        self.writer
-            .write(move |statements| connections::detach(statements, &caller, connection, workspace))
+        self.change(move |statements| connections::detach(statements, &caller, connection, workspace))
             .await
     }
 
     async fn delete(&self, caller: &Caller, name: Name) -> Result<DeleteOutcome, StoreError> {
         let caller = caller.clone();
-        self.writer
-            .write(move |statements| connections::delete(statements, &caller, &name))
+        self.change(move |statements| connections::delete(statements, &caller, &name))
             .await
     }
 
@@ -114,8 +164,7 @@ impl Store for NativeStore {
         now: Timestamp,
     ) -> Result<CreateWorkspaceOutcome, StoreError> {
         let caller = caller.clone();
-        self.writer
-            .write(move |statements| workspaces::create(statements, &caller, &name, now))
+        self.change(move |statements| workspaces::create(statements, &caller, &name, now))
             .await
     }
 
@@ -135,5 +184,24 @@ impl Store for NativeStore {
             database::first(statements, statements::READY, &[], |row| database::int(row, 0))
         };
         self.readers.read(read).map(|_| ())
+    }
+
+    fn noting(&self, record: &AuditRecord) -> Option<Self> {
+        self.trail.as_ref()?;
+        Some(Self {
+            record: Some(Box::new(record.clone())),
+            ..self.clone()
+        })
+    }
+
+    async fn note(&self, record: AuditRecord) -> Result<Option<AuditRecord>, StoreError> {
+        let Some(trail) = &self.trail else {
+            return Ok(Some(record));
+        };
+        // What was made was kept with it.
+        if (record.kind, record.outcome) != (Kind::Change, Outcome::Done) {
+            trail.keep(record.to_json()).await?;
+        }
+        Ok(None)
     }
 }

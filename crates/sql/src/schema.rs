@@ -7,35 +7,45 @@ use patchbay_core::store::StoreError;
 
 use crate::database::{Database, Statements, first, int};
 
-const STEPS: &[&[&str]] = &[&[
-    "CREATE TABLE workspace (
+const STEPS: &[&[&str]] = &[
+    &[
+        "CREATE TABLE workspace (
         tenant TEXT NOT NULL, id INTEGER NOT NULL, name TEXT NOT NULL,
         created_by TEXT NOT NULL, created_at INTEGER NOT NULL,
         PRIMARY KEY (tenant, id), UNIQUE (tenant, name)) STRICT, WITHOUT ROWID",
-    // kind: 0 subject, 1 e-mail. role: 1 COLLABORATOR, 2 OWNER.
-    "CREATE TABLE member (
+        // kind: 0 subject, 1 e-mail. role: 1 COLLABORATOR, 2 OWNER.
+        "CREATE TABLE member (
         tenant TEXT NOT NULL, kind INTEGER NOT NULL CHECK (kind IN (0, 1)), subject TEXT NOT NULL,
         workspace_id INTEGER NOT NULL, role INTEGER NOT NULL CHECK (role IN (1, 2)),
         PRIMARY KEY (tenant, kind, subject, workspace_id),
         FOREIGN KEY (tenant, workspace_id) REFERENCES workspace (tenant, id)) STRICT, WITHOUT ROWID",
-    "CREATE INDEX member_by_workspace ON member (tenant, workspace_id)",
-    // `sealed` stands last: what reads a row without its details does not touch the pages that hold them.
-    "CREATE TABLE connection (
+        "CREATE INDEX member_by_workspace ON member (tenant, workspace_id)",
+        // `sealed` stands last: what reads a row without its details does not touch the pages that hold them.
+        "CREATE TABLE connection (
         seq INTEGER PRIMARY KEY, tenant TEXT NOT NULL, id BLOB NOT NULL UNIQUE CHECK (length(id) = 16),
         name TEXT NOT NULL, type TEXT NOT NULL, owner TEXT NOT NULL, created_at INTEGER NOT NULL,
         key_id TEXT NOT NULL, sealed BLOB NOT NULL,
         UNIQUE (tenant, name)) STRICT",
-    "CREATE INDEX connection_by_owner ON connection (tenant, owner, name)",
-    "CREATE INDEX connection_by_key ON connection (key_id)",
-    // The connection's name makes a workspace's list one range of this table. It never changes.
-    "CREATE TABLE attachment (
+        "CREATE INDEX connection_by_owner ON connection (tenant, owner, name)",
+        "CREATE INDEX connection_by_key ON connection (key_id)",
+        // The connection's name makes a workspace's list one range of this table. It never changes.
+        "CREATE TABLE attachment (
         tenant TEXT NOT NULL, workspace_id INTEGER NOT NULL, name TEXT NOT NULL,
         seq INTEGER NOT NULL REFERENCES connection (seq), id BLOB NOT NULL UNIQUE CHECK (length(id) = 16),
         PRIMARY KEY (tenant, workspace_id, name),
         FOREIGN KEY (tenant, workspace_id) REFERENCES workspace (tenant, id)) STRICT, WITHOUT ROWID",
-    "CREATE UNIQUE INDEX attachment_by_connection ON attachment (seq, workspace_id)",
-    "CREATE TABLE counter (tenant TEXT NOT NULL PRIMARY KEY, last INTEGER NOT NULL) STRICT, WITHOUT ROWID",
-]];
+        "CREATE UNIQUE INDEX attachment_by_connection ON attachment (seq, workspace_id)",
+        "CREATE TABLE counter (tenant TEXT NOT NULL PRIMARY KEY, last INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+    ],
+    &[
+        // Records that are on their way to the audit trail, and how far that goes. Empty where a home keeps no trail.
+        "CREATE TABLE audit (seq INTEGER PRIMARY KEY, record TEXT NOT NULL) STRICT",
+        "CREATE TABLE audit_head (
+        one INTEGER PRIMARY KEY CHECK (one = 1), number INTEGER NOT NULL,
+        hash BLOB NOT NULL CHECK (length(hash) = 32), file INTEGER NOT NULL, bytes INTEGER NOT NULL,
+        seq INTEGER NOT NULL) STRICT",
+    ],
+];
 
 /// Tables with a version of their own, which is a row of the table `meta`. A database may hold several such sets.
 pub struct Schema {

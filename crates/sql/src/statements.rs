@@ -203,4 +203,18 @@ statements! {
     MOVE_CONNECTION = "UPDATE connection SET tenant = ?1, owner = ?2, key_id = ?3, sealed = ?4 WHERE seq = ?5";
     /// The same.
     MOVE_ATTACHMENTS = "UPDATE attachment SET tenant = ?1 WHERE seq = ?5";
+
+    // For the audit trail.
+
+    /// `?1` a record. Gives its row's number, which none had before: those of rows that are gone are in the trail.
+    ADD_AUDIT = "INSERT INTO audit (seq, record) VALUES (1 + max(ifnull((SELECT max(seq) FROM audit), 0),
+          ifnull((SELECT seq FROM audit_head WHERE one = 1), 0)), ?1) RETURNING seq";
+    /// The rows after `?1`.
+    AUDIT_AFTER = "SELECT seq, record FROM audit WHERE seq > ?1 ORDER BY seq";
+    /// The rows up to `?1`.
+    DELETE_AUDIT = "DELETE FROM audit WHERE seq <= ?1";
+    AUDIT_HEAD = "SELECT number, hash, file, bytes, seq FROM audit_head WHERE one = 1";
+    SET_AUDIT_HEAD = "INSERT INTO audit_head (one, number, hash, file, bytes, seq) VALUES (1, ?1, ?2, ?3, ?4, ?5)
+          ON CONFLICT (one) DO UPDATE SET number = excluded.number, hash = excluded.hash, file = excluded.file,
+            bytes = excluded.bytes, seq = excluded.seq";
 }

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,8 @@ use patchbay_core::store::StoreError;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use crate::database::Statements;
+use crate::audit::{Head, Kept, Row, Trail, TrailThread};
+use crate::database::{Database as _, Statements};
 use crate::driver::{Driver, control};
 use crate::folder;
 use crate::readers::Readers;
@@ -23,6 +24,8 @@ const BATCH: usize = 256;
 /// Bytes of the write-ahead log at which readers are made to pause so that it can be emptied. SQLite's own checkpoints
 /// keep it at about 4 MiB unless somebody always reads.
 const WAL_MOST: u64 = 16 * 1024 * 1024;
+/// How long the audit trail may go on without a commit until its head is kept all the same.
+const HEAD_KEPT: Duration = Duration::from_secs(1);
 
 /// Told of each commit: how many changes it took, and how long.
 pub type OnCommit = Arc<dyn Fn(usize, Duration) + Send + Sync>;
@@ -56,19 +59,19 @@ impl Drop for Running {
 trait Job: Send {
     /// Whether its changes are to be kept.
     fn run(&mut self, statements: &dyn Statements) -> bool;
-    /// Answers: with its own outcome, or with what the commit came to.
-    fn finish(self: Box<Self>, committed: Result<(), String>);
+    /// Answers: with its own outcome, or with what the commit came to. Has its audit row follow it to the trail.
+    fn finish(self: Box<Self>, committed: Result<(), String>, trail: Option<&Trail>);
 }
 
 struct Change<F, T> {
     work: Option<F>,
-    outcome: Option<Result<T, StoreError>>,
-    answer: oneshot::Sender<Result<T, StoreError>>,
+    outcome: Option<Result<(T, Option<Row>), StoreError>>,
+    answer: oneshot::Sender<Result<(T, Option<Kept>), StoreError>>,
 }
 
 impl<F, T> Job for Change<F, T>
 where
-    F: FnOnce(&dyn Statements) -> Result<T, StoreError> + Send,
+    F: FnOnce(&dyn Statements) -> Result<(T, Option<Row>), StoreError> + Send,
     T: Send,
 {
     fn run(&mut self, statements: &dyn Statements) -> bool {
@@ -81,9 +84,11 @@ where
         keep
     }
 
-    fn finish(self: Box<Self>, committed: Result<(), String>) {
+    fn finish(self: Box<Self>, committed: Result<(), String>, trail: Option<&Trail>) {
         let outcome = match (self.outcome, committed) {
-            (Some(outcome), Ok(())) => outcome,
+            (Some(outcome), Ok(())) => {
+                outcome.map(|(outcome, row)| (outcome, row.zip(trail).map(|(row, trail)| trail.follow(row))))
+            }
             (Some(Err(own)), Err(_)) => Err(own),
             (_, Err(error)) => Err(StoreError::Unavailable(error)),
             (None, Ok(())) => Err(StoreError::Unavailable("the change was not run".into())),
@@ -94,26 +99,36 @@ where
 }
 
 impl Writer {
-    /// Starts the thread.
+    /// Starts the thread, which ends that of the audit trail after it.
     pub(crate) fn start(
         connection: Connection,
         data: &Path,
         readers: Arc<Readers>,
         on_commit: Option<OnCommit>,
+        audit: Option<TrailThread>,
     ) -> std::io::Result<Self> {
         let (sender, receiver) = sync_channel(QUEUE);
         let mut wal = Wal {
             file: folder::wal(data),
             next: WAL_MOST,
         };
+        let mut audit = audit.map(|thread| Audited {
+            kept: thread.trail().head(),
+            thread,
+        });
         let work = move || {
-            while let Some(batch) = take(&receiver) {
+            while let Some(batch) = take(&receiver, audit.as_ref().map(|_| HEAD_KEPT)) {
                 let (size, started) = (batch.len(), Instant::now());
-                commit(&connection, batch);
-                if let Some(on_commit) = &on_commit {
+                commit(&connection, batch, audit.as_mut());
+                if let Some(on_commit) = on_commit.as_ref().filter(|_| size > 0) {
                     on_commit(size, started.elapsed());
                 }
                 wal.bound(&connection, &readers);
+            }
+            if let Some(audit) = audit {
+                let head = audit.thread.finish();
+                // Where that fails, the trail is longer than its head, as after a power cut.
+                _ = connection.transaction(|statements| head.keep(statements));
             }
         };
         let thread = thread::Builder::new().name("patchbay-writer".into()).spawn(work)?;
@@ -128,6 +143,15 @@ impl Writer {
         &self,
         work: impl FnOnce(&dyn Statements) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        let noted = self.write_noted(|statements| Ok((work(statements)?, None)));
+        noted.await.map(|(outcome, _)| outcome)
+    }
+
+    /// As [`Self::write`]; `work` also gives the audit row that it added, which follows the commit to the trail.
+    pub(crate) async fn write_noted<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Statements) -> Result<(T, Option<Row>), StoreError> + Send + 'static,
+    ) -> Result<(T, Option<Kept>), StoreError> {
         let (answer, answered) = oneshot::channel();
         let change = Change {
             work: Some(work),
@@ -174,26 +198,50 @@ impl Wal {
     }
 }
 
-/// What waits, at least one change; `None` when nobody can send any more.
-fn take(receiver: &Receiver<Box<dyn Job>>) -> Option<Vec<Box<dyn Job>>> {
-    let mut batch = vec![receiver.recv().ok()?];
+/// The audit trail, as the writer sees it.
+struct Audited {
+    thread: TrailThread,
+    /// The head that the database has.
+    kept: Head,
+}
+
+/// What waits, at least one change, or nothing where none came for so long; `None` when nobody can send any more.
+fn take(receiver: &Receiver<Box<dyn Job>>, patience: Option<Duration>) -> Option<Vec<Box<dyn Job>>> {
+    let first = match patience.map(|patience| receiver.recv_timeout(patience)) {
+        None => receiver.recv().ok()?,
+        Some(Ok(first)) => first,
+        Some(Err(RecvTimeoutError::Timeout)) => return Some(Vec::new()),
+        Some(Err(RecvTimeoutError::Disconnected)) => return None,
+    };
+    let mut batch = vec![first];
     batch.extend(receiver.try_iter().take(BATCH - 1));
     Some(batch)
 }
 
-fn commit(connection: &Connection, mut batch: Vec<Box<dyn Job>>) {
-    let committed = run(connection, &mut batch).map_err(|error| error.to_string());
+fn commit(connection: &Connection, mut batch: Vec<Box<dyn Job>>, mut audit: Option<&mut Audited>) {
+    let head = audit.as_ref().map(|audit| (audit.kept, audit.thread.trail().head()));
+    let head = head.filter(|(kept, head)| kept != head).map(|(_, head)| head);
+    if batch.is_empty() && head.is_none() {
+        return;
+    }
+    let committed = run(connection, &mut batch, head).map_err(|error| error.to_string());
     if committed.is_err() && !connection.is_autocommit() {
         // What cannot even be rolled back is so by SQLite itself at the next BEGIN or open.
         _ = connection.execute_batch("ROLLBACK");
     }
+    if let (Ok(()), Some(audit), Some(head)) = (&committed, audit.as_mut(), head) {
+        audit.kept = head;
+    }
     for job in batch {
-        job.finish(committed.clone());
+        job.finish(committed.clone(), audit.as_ref().map(|audit| audit.thread.trail()));
     }
 }
 
-fn run(connection: &Connection, batch: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
+fn run(connection: &Connection, batch: &mut [Box<dyn Job>], head: Option<Head>) -> Result<(), StoreError> {
     control(connection, "BEGIN IMMEDIATE")?;
+    if let Some(head) = head {
+        head.keep(&Driver(connection))?;
+    }
     for job in batch {
         control(connection, "SAVEPOINT change")?;
         if !job.run(&Driver(connection)) {

@@ -7,7 +7,15 @@ use patchbay_sql::{DATABASE_FILE, NativeStore, Options, statements};
 /// Whether a step of a plan reads a table, by its name or by the alias that the statements give it, from end to end.
 fn is_whole_read(step: &str) -> bool {
     // `SCAN key`, `SCAN m` and the like walk what a search gave already.
-    let tables = ["workspace", "member", "connection", "attachment", "counter"];
+    let tables = [
+        "workspace",
+        "member",
+        "connection",
+        "attachment",
+        "counter",
+        "audit",
+        "audit_head",
+    ];
     let aliases = ["w", "x", "s", "e", "c", "k", "a", "l"];
     step.split_once("SCAN ").is_some_and(|(_, rest)| {
         let name = rest.split_whitespace().next().unwrap_or_default();

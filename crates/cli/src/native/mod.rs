@@ -1,5 +1,6 @@
-//! The commands: serve, keys, tokens, and the data folder's upkeep.
+//! The commands: serve, keys, tokens, audit, and the data folder's upkeep.
 
+mod audit;
 mod auth;
 #[cfg_attr(not(feature = "dynamodb"), path = "without_dynamodb.rs")]
 mod dynamodb;
@@ -40,6 +41,7 @@ pub fn run() -> anyhow::Result<()> {
         Some(Command::Tokens {
             command: TokensCommand::Create(token),
         }) => auth::create_token(token),
+        Some(Command::Audit { command }) => audit::run(&command, &cli.data),
         Some(Command::Upkeep(upkeep)) => upkeep::run(&upkeep, &cli.data),
     }
 }

@@ -17,7 +17,7 @@ use patchbay_core::seal::KeyRing;
 use patchbay_core::store::Store;
 use patchbay_server::limits::LISTEN_QUEUE;
 use patchbay_server::{Handler, Limits, Metrics, Options, TlsAcceptor};
-use patchbay_sql::{NativeStore, OnCommit, Options as StoreOptions};
+use patchbay_sql::{Audit, NativeStore, OnCommit, Options as StoreOptions};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
@@ -25,7 +25,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::keys::{self, Source};
 use super::log::Log;
 use super::settings::{self, AuthMode, Serve, StoreKind};
-use super::{auth, dynamodb, files};
+use super::{audit, auth, dynamodb, files};
 use crate::host::NativeHost;
 
 /// The native home's bound for an answer (contract, "Errors").
@@ -72,7 +72,7 @@ pub fn run(serve: &Serve, data: &Path) -> anyhow::Result<()> {
     }
 }
 
-fn over_folder(serving: Serving<'_>, data: &Path) -> anyhow::Result<()> {
+fn over_folder(mut serving: Serving<'_>, data: &Path) -> anyhow::Result<()> {
     let Serve { table, reads, .. } = serving.settings;
     ensure!(
         table.table.is_none() && table.endpoint.is_none() && reads.is_none(),
@@ -81,7 +81,8 @@ fn over_folder(serving: Serving<'_>, data: &Path) -> anyhow::Result<()> {
     let (ring, source) = keys::ring(settings::keys()?, data)?;
     let committed = serving.metrics.clone();
     let on_commit = Some(Arc::new(move |changes, time| committed.committed(changes, time)) as OnCommit);
-    let store = NativeStore::open(data, StoreOptions { on_commit })?;
+    let audit = serving.audit.take();
+    let store = NativeStore::open(data, StoreOptions { on_commit, audit })?;
     let native = serving.native(store, ring);
     runtime()?.block_on(serving.run(native, &data.display().to_string(), &source))
 }
@@ -103,6 +104,7 @@ pub struct Serving<'s> {
     limits: Limits,
     metrics: Metrics,
     tls: Option<TlsAcceptor>,
+    audit: Option<Audit>,
     _log: Log,
 }
 
@@ -111,6 +113,7 @@ impl<'s> Serving<'s> {
         auth::may_listen(settings)?;
         let authentication = auth::authentication(settings)?;
         let workspaces = auth::workspaces(settings)?;
+        let audit = audit::kept(settings)?;
         let tls = match (&settings.tls_cert, &settings.tls_key) {
             (Some(cert), Some(key)) => Some(patchbay_server::tls(cert, key)?),
             (None, None) => None,
@@ -127,6 +130,7 @@ impl<'s> Serving<'s> {
             limits,
             metrics: Metrics::new(move || lost.dropped_lines())?,
             tls,
+            audit,
             _log: log,
         })
     }
@@ -138,7 +142,8 @@ impl<'s> Serving<'s> {
             workspaces: self.workspaces,
             answer_bytes: ANSWER_BYTES,
         };
-        Native(Arc::new(Patchbay::new(store, ring, NativeHost, config)))
+        let patchbay = Patchbay::new(store, ring, NativeHost, config);
+        Native(Arc::new(patchbay.with_audit(audit::wanted(self.settings))))
     }
 
     /// Serves what is kept in `data`.

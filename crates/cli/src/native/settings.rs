@@ -12,6 +12,7 @@ use patchbay_core::identity::oidc::{ClaimIs, ClaimPath};
 use patchbay_core::model::{KeyId, Subject, Tenant, Timestamp, Workspaces};
 use secrecy::SecretString;
 
+use super::audit::AuditCommand;
 use super::upkeep::Upkeep;
 use crate::variables;
 
@@ -54,6 +55,11 @@ pub enum Command {
     Tokens {
         #[command(subcommand)]
         command: TokensCommand,
+    },
+    /// Look after the audit trail.
+    Audit {
+        #[command(subcommand)]
+        command: AuditCommand,
     },
     #[command(flatten)]
     Upkeep(Upkeep),
@@ -158,6 +164,8 @@ pub struct Serve {
     /// Whether a workspace comes into being by being named; open, unless callers are known.
     #[arg(long, env = "PATCHBAY_WORKSPACES", value_enum)]
     pub workspaces: Option<WorkspacesMode>,
+    #[command(flatten)]
+    pub audit: AuditAt,
     /// Listen beyond loopback, metrics included, although nobody is asked who they are.
     #[arg(long)]
     pub allow_anonymous: bool,
@@ -176,6 +184,27 @@ pub struct Serve {
     /// What to log: off, error, warn, info or debug.
     #[arg(long, env = "PATCHBAY_LOG", default_value = "info")]
     pub log: tracing::level_filters::LevelFilter,
+}
+
+/// What is recorded of who did what.
+#[derive(Debug, Args)]
+pub struct AuditAt {
+    /// Keep an audit record of every call: in the data folder, or with a table on DynamoDB in the log; on, where callers
+    /// are known, unless told otherwise.
+    #[arg(long, env = "PATCHBAY_AUDIT", value_enum)]
+    pub audit: Option<AuditMode>,
+    /// MiB of a file in the data folder's audit trail, past which the next one is begun; 64, unless told otherwise.
+    #[arg(long, env = "PATCHBAY_AUDIT_FILE_MIB", value_name = "MIB", value_parser = clap::value_parser!(u16).range(1..))]
+    pub audit_file_mib: Option<u16>,
+}
+
+/// Whether there is an audit trail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AuditMode {
+    /// There is.
+    On,
+    /// There is none.
+    Off,
 }
 
 /// Which store.
