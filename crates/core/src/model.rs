@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use time::{OffsetDateTime, UtcOffset};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -174,11 +174,12 @@ impl Timestamp {
         Self(micros)
     }
 
-    /// Takes a time as RFC 3339 writes it, of any offset.
+    /// Takes a time as RFC 3339 writes it, of any offset, whose year in UTC is one of 0 to 9999.
     pub fn parse(value: &str) -> Result<Self, Invalid> {
-        let at = OffsetDateTime::parse(value, &Rfc3339);
+        let at = OffsetDateTime::parse(value, &Rfc3339).ok();
+        let at = at.and_then(|at| at.checked_to_offset(UtcOffset::UTC));
         let micros = at
-            .ok()
+            .filter(|at| at.year() >= 0)
             .and_then(|at| i64::try_from(at.unix_timestamp_nanos() / 1_000).ok());
         micros
             .map(Self)
@@ -373,4 +374,28 @@ pub enum Workspaces {
     Open,
     /// A workspace that was not created does not exist.
     Managed,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_taken_where_it_can_be_shown() {
+        for (written, shown) in [
+            ("2030-01-31T00:00:00+02:00", "2030-01-30T22:00:00.000000Z"),
+            ("9999-12-31T23:59:59.999999Z", "9999-12-31T23:59:59.999999Z"),
+            ("0000-01-01T00:00:00-00:01", "0000-01-01T00:01:00.000000Z"),
+        ] {
+            assert_eq!(Timestamp::parse(written).unwrap().to_string(), shown);
+        }
+        for wrong in [
+            "9999-12-31T23:59:59-00:01",
+            "0000-01-01T00:00:00+00:01",
+            "2030-01-31",
+            "",
+        ] {
+            assert!(Timestamp::parse(wrong).is_err(), "{wrong}");
+        }
+    }
 }
