@@ -7,7 +7,7 @@
 )]
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use patchbay_core::model::Timestamp;
 use serde_json::{Value, json};
 
@@ -119,19 +119,23 @@ impl Table<'_> {
             self.header(format!("alg {wrong}"), with(header(), "alg", wrong));
         }
         self.header("no alg", without(header(), "alg"));
-        // An HMAC whose secret is the public key, as it may be held: by a verifier that trusts `alg`.
+        // An HMAC whose secret is the public key, as it may be held by a verifier that trusts `alg`.
         let [rsa, p256, _] = self.issuer.public();
+        let text = |jwk: &Value, name: &str| jwk[name].as_str().expect("a text").to_owned();
+        let bytes = |jwk: &Value, name: &str| URL_SAFE_NO_PAD.decode(text(jwk, name)).expect("base64url");
         for (name, secret) in [
-            ("the modulus", rsa["n"].to_string()),
-            ("the JWK", rsa.to_string()),
-            ("the point", p256["x"].to_string()),
-            ("nothing", String::new()),
-            ("the oct key of the set", "secret".to_owned()),
+            ("the modulus", bytes(&rsa, "n")),
+            ("the modulus in base64url", text(&rsa, "n").into_bytes()),
+            ("the JWK", rsa.to_string().into_bytes()),
+            ("the point", [vec![4], bytes(&p256, "x"), bytes(&p256, "y")].concat()),
+            ("the point's x in base64url", text(&p256, "x").into_bytes()),
+            ("nothing", Vec::new()),
+            ("the oct key of the set", b"secret".to_vec()),
         ] {
-            for key_id in ["rsa", "shared"] {
+            for key_id in ["rsa", "p256", "shared"] {
                 let header = json!({ "alg": "HS256", "kid": key_id }).to_string();
                 let message = format!("{}.{}", encode(header), encode(claims(self.now).to_string()));
-                let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret.as_bytes());
+                let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &secret);
                 let signature = encode(ring::hmac::sign(&key, message.as_bytes()));
                 self.add(
                     format!("HMAC by {name} under {key_id}"),
@@ -459,8 +463,19 @@ impl Table<'_> {
             let signature = encode(self.issuer.signature(By::Es256, message.as_bytes()));
             format!("{message}.{signature}")
         };
-        let standard = STANDARD.encode(with(claims(self.now), "x", json!("\u{7f}?>~\u{7f}?>~???")).to_string());
-        let padded = URL_SAFE.encode(with(claims(self.now), "x", json!("")).to_string() + " ");
+        // Runs of these have both of the characters in which the alphabets differ, wherever they stand.
+        let with_runs = with(claims(self.now), "x", json!("?????>>>>>"));
+        let standard = STANDARD_NO_PAD.encode(with_runs.to_string());
+        assert!(standard.contains('+') && standard.contains('/'), "{standard}");
+        // White space is of no matter in JSON, so that only the padding is wrong.
+        let padded = |object: &Value| {
+            let mut text = object.to_string();
+            while text.len() % 3 != 1 {
+                text.push(' ');
+            }
+            URL_SAFE.encode(text)
+        };
+        let (padded_head, padded_claims) = (padded(&header()), padded(&claims(self.now)));
         let trailing = |text: &str| {
             let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
             let (body, last) = text.split_at(text.len() - 1);
@@ -469,9 +484,15 @@ impl Table<'_> {
         };
         let tokens = [
             ("padding behind the signature", format!("{token}==")),
-            ("padding behind the claims, signed", sign(format!("{head}.{padded}=="))),
-            ("padding behind the header, signed", sign(format!("{head}=.{payload}"))),
-            ("the standard alphabet, signed", sign(format!("{head}.{standard}+/+/"))),
+            (
+                "padding behind the claims, signed",
+                sign(format!("{head}.{padded_claims}")),
+            ),
+            (
+                "padding behind the header, signed",
+                sign(format!("{padded_head}.{payload}")),
+            ),
+            ("the standard alphabet, signed", sign(format!("{head}.{standard}"))),
             (
                 "bits behind the signature's end",
                 format!("{head}.{payload}.{}", trailing(signature)),

@@ -197,6 +197,7 @@ impl Issuer {
                 json!("ann@acme.example"),
             ),
             ("an unknown claim", "nonce", json!({ "a": [1] })),
+            ("every character of base64url", "nonce", json!("?????>>>>>")),
         ] {
             let mut claims = claims(now);
             claims[claim] = value;
