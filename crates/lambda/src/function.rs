@@ -67,9 +67,12 @@ impl<S: Store, H: Host> Function<S, H> {
 
     async fn answer(&self, origin: Origin, request: Request, invocation: Invocation<'_>) -> Answer {
         let head = self.head(request.method, request.headers, &request.path, request.stage.as_deref());
-        let admitted = match self.patchbay.admit(&head).await {
-            Ok(admitted) => admitted.within(reply::bound(origin)),
-            Err(answer) => return answer,
+        // Nothing of a request outlives its panic but the store, which keeps nothing between calls, and what is known of
+        // tokens, which guards its own state.
+        let admitted = match AssertUnwindSafe(self.patchbay.admit(&head)).catch_unwind().await {
+            Ok(Ok(admitted)) => admitted.within(reply::bound(origin)),
+            Ok(Err(answer)) => return answer,
+            Err(_) => return api::panicked(&head, &self.host),
         };
         let body = if admitted.has_body() {
             request.body.bytes()
@@ -79,7 +82,6 @@ impl<S: Store, H: Host> Function<S, H> {
         let Some(body) = body else {
             return admitted.refuse(Refusal::Broken);
         };
-        // Nothing of a request outlives its panic but the store, which keeps nothing between calls.
         let answered = AssertUnwindSafe(self.patchbay.answer(admitted.clone(), body)).catch_unwind();
         let now = u64::try_from(self.host.now().as_micros() / 1000).unwrap_or_default();
         match tokio::time::timeout(time_until(invocation.deadline_millis, now), answered).await {

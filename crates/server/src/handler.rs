@@ -31,6 +31,9 @@ pub trait Handler: Clone + Send + Sync + 'static {
     /// Judges a request by its head.
     fn admit(&self, head: &Parts) -> impl Future<Output = Result<Admitted, Answer>> + Send;
 
+    /// The answer to a request that panicked while it was judged.
+    fn panicked(&self, head: &Parts) -> Answer;
+
     /// Answers an admitted request.
     fn answer(&self, admitted: Admitted, body: Bytes) -> impl Future<Output = Answer> + Send;
 }
@@ -99,15 +102,18 @@ impl<H: Handler> Shared<H> {
             slot: None,
             answer: Share::none(),
         };
-        let answer = match self.handler.admit(&head).await {
-            Ok(admitted) if self.local_only && admitted.has_body() && !is_local(&head) => {
+        // Nothing of a request outlives its panic but the store and what is known of tokens, which guard their own state.
+        let judged = AssertUnwindSafe(self.handler.admit(&head)).catch_unwind().await;
+        let answer = match judged {
+            Ok(Ok(admitted)) if self.local_only && admitted.has_body() && !is_local(&head) => {
                 admitted.refuse(Refusal::Foreign)
             }
-            Ok(admitted) => {
+            Ok(Ok(admitted)) => {
                 let answered = self.admitted(&admitted, &mut body, &mut unread, &mut held).await;
                 answered.unwrap_or_else(|stop| self.refuse(&admitted, stop))
             }
-            Err(answer) => answer,
+            Ok(Err(answer)) => answer,
+            Err(_) => self.handler.panicked(&head),
         };
         let Answer {
             mut response,
@@ -156,7 +162,6 @@ impl<H: Handler> Shared<H> {
         if admitted.has_large_answer() {
             held.answer = self.answers.take(self.list_bytes).ok_or(Stop::Busy(Busy::Answers))?;
         }
-        // Nothing of a request outlives its panic but the store, which guards its own state.
         let answered = AssertUnwindSafe(self.handler.answer(admitted.clone(), body))
             .catch_unwind()
             .await;

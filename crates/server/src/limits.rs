@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use patchbay_core::limits::TOKEN_BYTES;
+
 /// Bytes of a body that count towards no budget, so that a flood of large bodies leaves the usual ones alone: more
 /// than most details need.
 pub const UNCOUNTED_BODY: usize = 16 * 1024;
@@ -39,7 +41,7 @@ pub struct Limits {
     pub window_bytes: u32,
     /// Time of a TLS handshake. Default 10 s: a few round trips over the worst line.
     pub handshake_time: Duration,
-    /// Bytes of a request's head. Default 16 KiB: long tokens have a few, and all else is short.
+    /// Bytes of a request's head. Default 24 KiB: the longest token has 16, and all else half of that.
     pub head_bytes: usize,
     /// Header fields of a request. Default 64: three times what browsers and proxies send.
     pub headers: usize,
@@ -88,7 +90,7 @@ impl Default for Limits {
             streams: 100,
             window_bytes: 64 * 1024,
             handshake_time: Duration::from_secs(10),
-            head_bytes: 16 * 1024,
+            head_bytes: TOKEN_BYTES + 8 * 1024,
             headers: 64,
             head_time: Duration::from_secs(30),
             body_time: Duration::from_secs(30),

@@ -7,7 +7,7 @@ mod support;
 use bytes::Bytes;
 use http::Request;
 use patchbay_server::Limits;
-use support::{PANIC, SHORT, Server, post};
+use support::{PANIC, PANIC_HEADER, SHORT, Server, post};
 use tokio::net::TcpStream;
 
 #[tokio::test]
@@ -82,11 +82,29 @@ async fn a_panic_costs_its_own_request_and_its_text_is_not_shown() {
 }
 
 #[tokio::test]
-async fn a_head_with_too_many_bytes_or_fields_is_431() {
+async fn a_panic_over_a_head_costs_its_own_request_as_well() {
     let server = Server::start(Limits::default()).await;
+    let mut client = server.connect().await;
+    client
+        .send(&format!(
+            "POST /v1/api/connections/get HTTP/1.1\r\nhost: localhost\r\n{PANIC_HEADER}: 1\r\n\r\n"
+        ))
+        .await;
+    let failed = client.reply().await;
+    assert_eq!(failed.status, 500);
+    assert!(failed.head.contains("\r\nx-request-id: "), "{failed:?}");
+    assert!(!failed.body.contains(PANIC));
+    client.send(&post("get", "size 3")).await;
+    assert_eq!(client.reply().await.body, "xxx", "the connection goes on");
+}
+
+#[tokio::test]
+async fn a_head_with_too_many_bytes_or_fields_is_431() {
+    let limits = Limits::default();
     let begin = "GET /healthz HTTP/1.1\r\nx: ";
     // No more than the server reads: what it left unread would reset the connection under its answer.
-    let long = format!("{begin}{}", "a".repeat(16 * 1024 - begin.len()));
+    let long = format!("{begin}{}", "a".repeat(limits.head_bytes - begin.len()));
+    let server = Server::start(limits).await;
     let many = format!("{begin}a\r\n{}\r\n", "x: a\r\n".repeat(64));
     for head in [long, many] {
         let mut client = server.connect().await;

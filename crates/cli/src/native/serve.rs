@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::request::Parts;
-use patchbay_core::api::{Admitted, Answer, Config, Patchbay};
+use patchbay_core::api::{self, Admitted, Answer, Config, Patchbay};
 use patchbay_core::identity::Authentication;
 use patchbay_core::model::Workspaces;
 use patchbay_core::seal::KeyRing;
@@ -47,6 +47,10 @@ macro_rules! handler {
         impl Handler for Native<$store> {
             fn admit(&self, head: &Parts) -> impl Future<Output = Result<Admitted, Answer>> + Send {
                 self.0.admit(head)
+            }
+
+            fn panicked(&self, head: &Parts) -> Answer {
+                api::panicked(head, &NativeHost)
             }
 
             fn answer(&self, admitted: Admitted, body: Bytes) -> impl Future<Output = Answer> + Send {

@@ -7,7 +7,6 @@
     reason = "each test takes what it needs, and may panic"
 )]
 
-use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::StatusCode;
 use http::request::Parts;
-use patchbay_core::api::{Admitted, Answer, Config, Patchbay, Refusal};
+use patchbay_core::api::{self, Admitted, Answer, Config, Patchbay, Refusal};
 use patchbay_core::identity::Authentication;
 use patchbay_core::model::Workspaces;
 use patchbay_core::seal::KeyRing;
@@ -34,6 +33,9 @@ pub const SHORT: Duration = Duration::from_millis(300);
 /// What the scripted panic says.
 pub const PANIC: &str = "what the panic says";
 
+/// The header that has a request panic before its body is read.
+pub const PANIC_HEADER: &str = "x-panic";
+
 /// The core, but for bodies that are `panic`, `wait`, or `size` and a number of bytes.
 #[derive(Clone)]
 pub struct Scripted {
@@ -45,8 +47,13 @@ pub struct Scripted {
 }
 
 impl Handler for Scripted {
-    fn admit(&self, head: &Parts) -> impl Future<Output = Result<Admitted, Answer>> + Send {
-        self.core.admit(head)
+    async fn admit(&self, head: &Parts) -> Result<Admitted, Answer> {
+        assert!(!head.headers.contains_key(PANIC_HEADER), "{PANIC}");
+        self.core.admit(head).await
+    }
+
+    fn panicked(&self, head: &Parts) -> Answer {
+        api::panicked(head, &SystemHost)
     }
 
     async fn answer(&self, admitted: Admitted, body: Bytes) -> Answer {
