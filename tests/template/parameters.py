@@ -4,18 +4,13 @@ import itertools
 
 
 class Stack:
-    """A template with parameters: `Stack(template, JwtIssuer="https://…")`, the others at their defaults."""
+    """A template with parameters: `Stack(template, Auth="tokens")`, the others at their defaults."""
 
     def __init__(self, template, **parameters):
         self.template = template
         defaults = {name: parameter.get("Default") for name, parameter in template["Parameters"].items()}
         assert parameters.keys() <= defaults.keys()
         self.parameters = defaults | parameters
-
-    def allowed(self):
-        """Whether the template's rules let a stack have these parameters."""
-        assertions = [rule for rules in self.template["Rules"].values() for rule in rules["Assertions"]]
-        return all(self.holds(assertion["Assert"]) for assertion in assertions)
 
     def resources(self):
         """Those whose condition holds, their conditional values decided."""
@@ -35,10 +30,6 @@ class Stack:
                 return self.decided(argument[0]) == self.decided(argument[1])
             case "Fn::Not":
                 return not self.holds(argument[0])
-            case "Fn::And":
-                return all(map(self.holds, argument))
-            case "Fn::Or":
-                return any(map(self.holds, argument))
         raise AssertionError(f"{function} is no condition that this knows")
 
     def decided(self, value):
@@ -47,8 +38,6 @@ class Stack:
                 return self.decided(then if self.holds({"Condition": condition}) else otherwise)
             case {"Ref": name} if name in self.parameters:
                 return self.parameters[name]
-            case {"Fn::Split": [separator, text]}:
-                return self.decided(text).split(separator)
             case dict():
                 decided = {name: self.decided(part) for name, part in value.items()}
                 return {name: part for name, part in decided.items() if part != {"Ref": "AWS::NoValue"}}

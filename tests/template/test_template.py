@@ -11,7 +11,7 @@ import pytest
 from parameters import Stack, every_stack
 
 ROOT = Path(__file__).resolve().parents[2]
-ISSUER, AUDIENCE = "https://issuer.example/", "patchbay"
+ED25519 = {"kty": "OKP", "crv": "Ed25519", "x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4"}
 TOPIC = "arn:aws:sns:us-east-1:123456789012:alarms"
 
 
@@ -64,23 +64,14 @@ def test_every_parameter_and_output_is_described(template):
 
 def test_no_parameters_let_a_call_in_that_nobody_authorized(template):
     seen = set()
-    for stack in every_stack(template, JwtIssuer=["", ISSUER], JwtAudience=["", AUDIENCE]):
+    for stack in every_stack(template):
         resources = stack.resources()
         route = only(resources, "AWS::ApiGatewayV2::Route")
-        kind = route["AuthorizationType"]
-        if kind == "JWT":
-            [(name, authorizer)] = of_type(resources, "AWS::ApiGatewayV2::Authorizer").items()
-            assert route["AuthorizerId"] == {"Ref": name}
-            assert authorizer["Properties"]["AuthorizerType"] == "JWT"
-            wanted = {"Issuer": ISSUER, "Audience": [AUDIENCE]}
-            assert authorizer["Properties"]["JwtConfiguration"] == wanted
-        else:
-            assert kind == "AWS_IAM"
-            assert "AuthorizerId" not in route
-        both_or_neither = (stack.parameters["JwtIssuer"] == "") == (stack.parameters["JwtAudience"] == "")
-        assert stack.allowed() == both_or_neither
-        seen.add(kind)
-    assert seen == {"JWT", "AWS_IAM"}
+        asks = environment_of(stack)["PATCHBAY_AUTH"] != "off"
+        assert route["AuthorizationType"] == ("NONE" if asks else "AWS_IAM")
+        assert "AuthorizerId" not in route
+        seen.add(asks)
+    assert seen == {True, False}
 
 
 def test_the_function_is_reached_through_that_route_alone(template):
@@ -94,7 +85,6 @@ def test_the_function_is_reached_through_that_route_alone(template):
     # Neither a function URL, nor an event source, nor another API.
     assert {resource["Type"] for resource in resources.values()} == {
         "AWS::ApiGatewayV2::Api",
-        "AWS::ApiGatewayV2::Authorizer",
         "AWS::ApiGatewayV2::Integration",
         "AWS::ApiGatewayV2::Route",
         "AWS::ApiGatewayV2::Stage",
@@ -119,7 +109,6 @@ def test_who_called_is_in_the_log(template):
     assert settings["DestinationArn"] == {"Fn::GetAtt": ["ApiLog", "Arn"]}
     line = json.loads(settings["Format"])
     assert line["iam"] == "$context.identity.userArn"
-    assert line["subject"] == "$context.authorizer.claims.sub"
     assert line["requestId"] == "$context.requestId"
 
 
@@ -130,21 +119,53 @@ def test_the_function_knows_where_its_key_is_and_not_the_key(template):
     assert only(template["Resources"], "AWS::Lambda::Function")["Environment"]["Variables"] == {
         "PATCHBAY_TABLE": {"Ref": "Table"},
         "PATCHBAY_KEYS_SECRET": {"Ref": "Keys"},
-        "PATCHBAY_WORKSPACES": {"Ref": "Workspaces"},
         "PATCHBAY_READS": {"Ref": "Reads"},
         "PATCHBAY_BASE_PATH": {"Ref": "BasePath"},
-        "PATCHBAY_AUTH": "off",
+        "PATCHBAY_AUTH": {"Ref": "Auth"},
+        "PATCHBAY_TOKENS": {"Ref": "Tokens"},
+        "PATCHBAY_ISSUER": {"Ref": "Issuer"},
+        "PATCHBAY_AUDIENCE": {"Ref": "Audience"},
+        "PATCHBAY_JWKS": {"Ref": "Jwks"},
+        "PATCHBAY_CLAIM_TENANT": {"Ref": "ClaimTenant"},
+        "PATCHBAY_CLAIM_ADMIN": {"Ref": "ClaimAdmin"},
+        "PATCHBAY_CLAIM_EMAIL": {"Ref": "ClaimEmail"},
+        "PATCHBAY_WORKSPACES": {"Ref": "Workspaces"},
         "SSL_CERT_FILE": "/etc/pki/tls/certs/ca-bundle.crt",
     }
 
 
 def test_the_function_takes_each_of_its_settings(template, patchbay):
     seen = set()
-    for stack in every_stack(template, BasePath=["", "/patchbay"], Architecture=["arm64"], LogRetentionDays=[1]):
+    for stack in every_stack(
+        template, Auth=["off"], BasePath=["", "/patchbay"], Architecture=["arm64"], LogRetentionDays=[1]
+    ):
         environment = environment_of(stack)
         assert complaint(patchbay, environment) == NOTHING_BUT_LAMBDA
         seen.add(tuple(environment[f"PATCHBAY_{name}"] for name in ("WORKSPACES", "READS", "BASE_PATH")))
-    assert len(seen) == 8
+    assert len(seen) == 12
+
+
+OF_TOKENS = {"Tokens": f"sha256={'ab' * 32} tenant=acme subject=ci admin,sha256={'cd' * 32} tenant=acme subject=ann"}
+OF_ISSUER = {"Issuer": "https://issuer.example", "Audience": "patchbay", "Jwks": json.dumps({"keys": [ED25519]})}
+CLAIMS = {"ClaimTenant": "org.id", "ClaimAdmin": "realm_access.roles=admin", "ClaimEmail": "mail"}
+
+
+@pytest.mark.parametrize(
+    "parameters, said",
+    [
+        (OF_TOKENS | {"Auth": "tokens"}, None),
+        (OF_ISSUER | {"Auth": "oidc"}, None),
+        (OF_ISSUER | CLAIMS | {"Auth": "oidc", "Workspaces": "managed"}, None),
+        (OF_ISSUER | OF_TOKENS | {"Auth": "oidc+tokens"}, None),
+        ({"Auth": "tokens"}, "PATCHBAY_AUTH=tokens needs PATCHBAY_TOKENS"),
+        (OF_ISSUER | {"Auth": "oidc", "Jwks": ""}, "PATCHBAY_AUTH=oidc needs PATCHBAY_JWKS"),
+        (OF_TOKENS | {"Auth": "tokens", "Workspaces": "open"}, "PATCHBAY_WORKSPACES may be open only with PATCHBAY_AUTH=off"),
+        (OF_ISSUER, "PATCHBAY_ISSUER is of an issuer, but nobody asks"),
+    ],
+)
+def test_callers_are_known_as_the_parameters_say(template, patchbay, parameters, said):
+    complained = complaint(patchbay, environment_of(Stack(template, **parameters)))
+    assert complained == NOTHING_BUT_LAMBDA if said is None else said in complained, complained
 
 
 @pytest.mark.parametrize("path, allowed", [("/a", True), ("/a/b", True), ("a", False), ("/", False), ("/a/", False)])

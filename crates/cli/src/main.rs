@@ -28,7 +28,7 @@ fn main() -> ExitCode {
 
 #[cfg(feature = "lambda")]
 fn function() -> anyhow::Result<()> {
-    variables::refuse_unknown(|name| patchbay_lambda::VARIABLES.contains(&name))?;
+    variables::refuse_unknown(patchbay_lambda::is_known)?;
     hush_panics();
     patchbay_lambda::run(host::NativeHost)
 }

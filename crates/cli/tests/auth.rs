@@ -163,6 +163,10 @@ fn an_issuers_tokens_make_callers_and_wrong_ones_nobody() {
         assert_eq!(status(&list(token)), "401", "{name}");
     }
     let (_, log) = server.stop();
+    assert!(
+        log.contains("\"key_id\":\"for-rs512\"") && log.contains("`alg` is not"),
+        "{log}"
+    );
     for (name, token) in bad.iter().filter(|(_, token)| token.len() > 40) {
         assert!(!log.contains(&token[token.len() - 20..]), "{name}");
     }

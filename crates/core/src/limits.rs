@@ -18,8 +18,13 @@ pub const SUBJECT_BYTES: usize = 255;
 pub const TOKEN_BYTES: usize = 16 * 1024;
 /// Bits of an RSA key that tokens may be signed with: fewer can be broken, and more make verifying slow.
 pub const RSA_BITS: std::ops::RangeInclusive<usize> = 2_048..=8_192;
-/// Seconds that an issuer's clock may be off.
-pub const LEEWAY_SECONDS: f64 = 60.0;
+/// Microseconds that an issuer's clock may be off: a minute.
+pub const LEEWAY_MICROS: i64 = 60_000_000;
+/// Microseconds for which a verified token counts without being verified again: a minute, as short as a removed key may
+/// still count.
+pub const REMEMBERED_MICROS: i64 = 60_000_000;
+/// Tokens that may be remembered so: more callers than one process has within a minute, in a few MB.
+pub const REMEMBERED_TOKENS: usize = 4_096;
 /// The largest workspace id: what a JSON number carries exactly everywhere (2^53 - 1).
 pub const WORKSPACE_ID: u64 = (1 << 53) - 1;
 /// When something may have been made, in microseconds since 1970: no home existed before, and past 2^53 - 1, in the

@@ -13,4 +13,4 @@ pub use event::Event;
 pub use function::{Function, Invocation};
 pub use reply::Reply;
 pub use run::run;
-pub use settings::{Settings, VARIABLES};
+pub use settings::{Settings, is_known};

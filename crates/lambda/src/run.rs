@@ -36,9 +36,10 @@ pub fn run(host: impl Host + Copy) -> anyhow::Result<()> {
     runtime.block_on(serve(settings, host))
 }
 
+/// A variable's text. An empty one is none: a template's parameters have no other way of saying nothing.
 fn variable(name: &str) -> anyhow::Result<Option<String>> {
     match env::var(name) {
-        Ok(text) => Ok(Some(text)),
+        Ok(text) => Ok(Some(text).filter(|text| !text.is_empty())),
         Err(VarError::NotPresent) => Ok(None),
         Err(VarError::NotUnicode(_)) => bail!("{name} is not UTF-8"),
     }
@@ -46,9 +47,10 @@ fn variable(name: &str) -> anyhow::Result<Option<String>> {
 
 async fn serve(settings: Settings, host: impl Host + Copy) -> anyhow::Result<()> {
     if let Authentication::NotConfigured = settings.authentication {
-        tracing::error!(
-            "every call is refused: PATCHBAY_AUTH says nothing of who may call, and off is all it can say yet"
-        );
+        tracing::error!("every call is refused: PATCHBAY_AUTH says nothing of how callers are known");
+    }
+    for key in settings.authentication.left_out() {
+        tracing::warn!(key_id = key.id, why = key.why, "a key of PATCHBAY_JWKS is left out");
     }
     let aws = client::sdk_config(region()?, credentials()?, client::http_client());
     let mut dynamodb = aws_sdk_dynamodb::config::Builder::from(&aws);

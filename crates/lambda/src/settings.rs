@@ -2,20 +2,20 @@
 
 use anyhow::{Context as _, bail};
 use patchbay_core::identity::Authentication;
+use patchbay_core::identity::settings::{self as callers, CallerSettings};
 use patchbay_core::model::Workspaces;
 use patchbay_dynamodb::Reads;
+use patchbay_signature::verify_by_ring;
 use secrecy::SecretString;
 use tracing::level_filters::LevelFilter;
 
-/// The variables that the function reads.
-pub const VARIABLES: [&str; 10] = [
+/// The variables that the function reads besides those of callers.
+const VARIABLES: [&str; 8] = [
     TABLE,
     ENDPOINT,
     KEYS,
     KEYS_SECRET,
     SECRETS_ENDPOINT,
-    AUTH,
-    WORKSPACES,
     READS,
     BASE_PATH,
     LOG,
@@ -26,11 +26,14 @@ const ENDPOINT: &str = "PATCHBAY_DYNAMODB_ENDPOINT";
 const KEYS: &str = "PATCHBAY_KEYS";
 const KEYS_SECRET: &str = "PATCHBAY_KEYS_SECRET";
 const SECRETS_ENDPOINT: &str = "PATCHBAY_SECRETS_ENDPOINT";
-const AUTH: &str = "PATCHBAY_AUTH";
-const WORKSPACES: &str = "PATCHBAY_WORKSPACES";
 const READS: &str = "PATCHBAY_READS";
 const BASE_PATH: &str = "PATCHBAY_BASE_PATH";
 const LOG: &str = "PATCHBAY_LOG";
+
+/// Whether the function reads a variable of this name.
+pub fn is_known(name: &str) -> bool {
+    VARIABLES.contains(&name) || callers::VARIABLES.contains(&name)
+}
 
 /// What the function is told.
 #[derive(Debug)]
@@ -80,6 +83,7 @@ impl Settings {
             (None, None, _) => bail!("{KEYS_SECRET} must name the secret with the key ring, or {KEYS} be the ring"),
             (Some(_), ..) => bail!("{KEYS} goes with neither {KEYS_SECRET} nor {SECRETS_ENDPOINT}"),
         };
+        let callers = CallerSettings::read(&variable)?;
         let base_path = variable(BASE_PATH)?.unwrap_or_default();
         let is_path = base_path.is_empty() || base_path.starts_with('/') && !base_path.ends_with('/');
         anyhow::ensure!(is_path, "{BASE_PATH} must begin with / and not end with one");
@@ -87,12 +91,8 @@ impl Settings {
             table: variable(TABLE)?.with_context(|| format!("{TABLE} must name the table"))?,
             endpoint: variable(ENDPOINT)?,
             keys,
-            authentication: Authentication::of_setting(variable(AUTH)?.as_deref())?,
-            workspaces: match variable(WORKSPACES)?.as_deref() {
-                None | Some("open") => Workspaces::Open,
-                Some("managed") => Workspaces::Managed,
-                Some(other) => bail!("{WORKSPACES} must be open or managed, not {other:?}"),
-            },
+            authentication: callers.authentication(verify_by_ring)?,
+            workspaces: callers.workspaces()?,
             reads: Reads::of_setting(variable(READS)?.as_deref())?,
             base_path,
             log: match variable(LOG)? {
@@ -114,7 +114,7 @@ mod tests {
     fn read(variables: &[(&str, &str)]) -> anyhow::Result<Settings> {
         let variables: HashMap<_, _> = variables.iter().copied().collect();
         for name in variables.keys() {
-            assert!(VARIABLES.contains(name), "{name}");
+            assert!(is_known(name), "{name}");
         }
         Settings::read(|name| Ok(variables.get(name).map(|text| (*text).to_owned())))
     }
@@ -127,7 +127,7 @@ mod tests {
         assert_eq!(settings.table, "patchbay");
         assert!(matches!(settings.keys, Keys::Given(_)));
         assert!(matches!(settings.authentication, Authentication::NotConfigured));
-        assert_eq!(settings.workspaces, Workspaces::Open);
+        assert_eq!(settings.workspaces, Workspaces::Managed);
         assert_eq!(settings.reads, Reads::Strong);
         assert_eq!(settings.log, LevelFilter::INFO);
         assert!(!format!("{settings:?}").contains("AAAA"));
@@ -140,8 +140,8 @@ mod tests {
             (ENDPOINT, "http://127.0.0.1:8000"),
             (KEYS_SECRET, "arn"),
             (SECRETS_ENDPOINT, "http://127.0.0.1:8001"),
-            (AUTH, "off"),
-            (WORKSPACES, "managed"),
+            ("PATCHBAY_AUTH", "off"),
+            ("PATCHBAY_WORKSPACES", "managed"),
             (READS, "eventual"),
             (BASE_PATH, "/patchbay"),
             (LOG, "warn"),
@@ -171,8 +171,11 @@ mod tests {
                 [&whole[..], &[(SECRETS_ENDPOINT, "http://x")]].concat(),
                 SECRETS_ENDPOINT,
             ),
-            ([&whole[..], &[(AUTH, "on")]].concat(), AUTH),
-            ([&whole[..], &[(WORKSPACES, "closed")]].concat(), WORKSPACES),
+            ([&whole[..], &[("PATCHBAY_AUTH", "on")]].concat(), "PATCHBAY_AUTH"),
+            (
+                [&whole[..], &[("PATCHBAY_WORKSPACES", "open")]].concat(),
+                "PATCHBAY_AUTH=off",
+            ),
             ([&whole[..], &[(BASE_PATH, "patchbay")]].concat(), BASE_PATH),
             ([&whole[..], &[(READS, "stale")]].concat(), READS),
             ([&whole[..], &[(BASE_PATH, "/")]].concat(), BASE_PATH),

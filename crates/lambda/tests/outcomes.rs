@@ -8,6 +8,7 @@ use std::future::pending;
 
 use http::Request;
 use patchbay_core::identity::Authentication;
+use patchbay_core::identity::settings::{CallerSettings, Mode};
 use patchbay_core::model::{Caller, ConnectionId, Name, Record, Timestamp, WorkspaceId, Workspaces};
 use patchbay_core::store::{
     Attach, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome, DetachOutcome, ListOutcome, ListQuery,
@@ -111,6 +112,27 @@ async fn a_panic_is_500_and_the_next_call_is_answered() {
     }
     assert_eq!(invoke(&function, &create("calm")).await.status, 200);
     assert_eq!(invoke(&function, &get("calm")).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_panic_over_a_token_is_500_and_the_next_call_is_answered() {
+    let jwk = json!({ "kty": "OKP", "crv": "Ed25519", "x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4" });
+    let settings = CallerSettings {
+        mode: Some(Mode::Oidc),
+        issuer: Some("i".to_owned()),
+        audience: Some("a".to_owned()),
+        jwks: Some(json!({ "keys": [jwk] }).to_string()),
+        ..CallerSettings::default()
+    };
+    let authentication = settings.authentication(|_, _, _, _| panic!("hunter2")).unwrap();
+    let function = function(Moody::default(), authentication, Workspaces::Managed, "");
+    let mut event = get("calm");
+    // `{"alg":"EdDSA"}` and no more.
+    event["headers"]["authorization"] = json!("Bearer eyJhbGciOiJFZERTQSJ9..");
+    let answer = invoke(&function, &event).await;
+    assert_eq!(answer.status, 500);
+    assert!(!answer.body.contains("hunter2"), "{}", answer.body);
+    assert_eq!(invoke(&function, &get("calm")).await.status, 401);
 }
 
 /// Long past the deadline that the event has, and long before the end of a call that has none.

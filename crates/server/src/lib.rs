@@ -2,8 +2,7 @@
 //! like the core.
 //!
 //! It knows no store. What it adds to the core is what a network needs: bounds on size, time, number and memory, an
-//! orderly end, a panic that costs one request, a line of log a request, and metrics. Since it holds the cryptography of TLS,
-//! it also verifies the signatures of tokens.
+//! orderly end, a panic that costs one request, a line of log a request, and metrics.
 
 mod body;
 mod budget;
@@ -12,13 +11,11 @@ pub mod limits;
 mod listener;
 mod local;
 mod metrics;
-mod signature;
 mod tls;
 
 pub use handler::Handler;
 pub use limits::Limits;
 pub use listener::{Options, serve};
 pub use metrics::{Metrics, serve_metrics};
-pub use signature::verify;
 pub use tls::{TlsError, tls};
 pub use tokio_rustls::TlsAcceptor;

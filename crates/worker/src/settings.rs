@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 
 use patchbay_core::identity::Authentication;
+pub use patchbay_core::identity::settings::WrongSetting;
+use patchbay_core::identity::settings::{self as callers, CallerSettings};
 use patchbay_core::model::Workspaces;
 use patchbay_core::seal::KeyRing;
+use patchbay_signature::verify_in_rust;
 
 /// Where reads come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +40,7 @@ pub enum Log {
 /// Everything that the Worker is told.
 #[derive(Debug)]
 pub struct Settings {
-    /// `PATCHBAY_AUTH`: who may call.
+    /// `PATCHBAY_AUTH` and what goes with it: who may call.
     pub authentication: Authentication,
     /// `PATCHBAY_WORKSPACES`: whether workspaces come into being by being named.
     pub workspaces: Workspaces,
@@ -49,16 +52,9 @@ pub struct Settings {
     pub keys: KeyRing,
 }
 
-/// A variable that means nothing. Never repeats a secret.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct WrongSetting(String);
-
 /// Variables and secrets by name: those that begin with `PATCHBAY_`.
 pub type Variables = BTreeMap<String, String>;
 
-const AUTH: &str = "PATCHBAY_AUTH";
-const WORKSPACES: &str = "PATCHBAY_WORKSPACES";
 const READS: &str = "PATCHBAY_READS";
 const EDGE_MAX_AGE: &str = "PATCHBAY_EDGE_MAX_AGE";
 const LOG: &str = "PATCHBAY_LOG";
@@ -70,22 +66,13 @@ impl Settings {
     /// # Errors
     /// The first of them that means nothing, or that there is no such setting.
     pub fn read(variables: &Variables) -> Result<Self, WrongSetting> {
-        let known = [AUTH, WORKSPACES, READS, EDGE_MAX_AGE, LOG, KEYS];
-        if let Some(unknown) = variables.keys().find(|name| !known.contains(&name.as_str())) {
+        let is_known =
+            |name: &str| [READS, EDGE_MAX_AGE, LOG, KEYS].contains(&name) || callers::VARIABLES.contains(&name);
+        if let Some(unknown) = variables.keys().find(|name| !is_known(name)) {
             return Err(WrongSetting(format!("{unknown} is not a setting of Patchbay")));
         }
-        let authentication = Authentication::of_setting(variables.get(AUTH).map(String::as_str));
-        let authentication = authentication.map_err(|wrong| WrongSetting(wrong.to_string()))?;
-        let off = matches!(authentication, Authentication::Off(_));
-        let workspaces = choose(variables, WORKSPACES, "open or managed", |value| match value {
-            None if off => Some(Workspaces::Open),
-            None | Some("managed") => Some(Workspaces::Managed),
-            Some("open") => Some(Workspaces::Open),
-            Some(_) => None,
-        })?;
-        if workspaces == Workspaces::Open && !off {
-            return Err(WrongSetting(format!("{WORKSPACES} may be open only with {AUTH}=off")));
-        }
+        let callers = CallerSettings::read(|name| Ok::<_, WrongSetting>(variables.get(name).cloned()))?;
+        let (authentication, workspaces) = (callers.authentication(verify_in_rust)?, callers.workspaces()?);
         let keys = variables.get(KEYS).ok_or_else(|| {
             WrongSetting(format!(
                 "{KEYS} is not set: it holds the keys that details are sealed with"
@@ -147,7 +134,7 @@ mod tests {
     use super::*;
 
     const RING: (&str, &str) = (KEYS, "k1:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
-    const OFF: (&str, &str) = (AUTH, "off");
+    const OFF: (&str, &str) = ("PATCHBAY_AUTH", "off");
 
     fn read(variables: &[(&str, &str)]) -> Result<Settings, String> {
         let named = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
@@ -169,7 +156,7 @@ mod tests {
         let settings = read(&[
             RING,
             OFF,
-            (WORKSPACES, "managed"),
+            ("PATCHBAY_WORKSPACES", "managed"),
             (EDGE_MAX_AGE, "60"),
             (LOG, "failures"),
         ])
@@ -195,16 +182,12 @@ mod tests {
                 "PATCHBAY_READ is not a setting of Patchbay",
             ),
             (
-                &[RING, (AUTH, "on")],
-                "PATCHBAY_AUTH must be off or not set, not \"on\"",
+                &[RING, ("PATCHBAY_AUTH", "on")],
+                "PATCHBAY_AUTH must be off, tokens, oidc or oidc+tokens, not \"on\"",
             ),
             (
-                &[RING, (WORKSPACES, "open")],
+                &[RING, ("PATCHBAY_WORKSPACES", "open")],
                 "PATCHBAY_WORKSPACES may be open only with PATCHBAY_AUTH=off",
-            ),
-            (
-                &[RING, OFF, (WORKSPACES, "")],
-                "PATCHBAY_WORKSPACES must be open or managed, not \"\"",
             ),
             (
                 &[RING, (EDGE_MAX_AGE, "59")],

@@ -46,7 +46,12 @@ pub struct Rounds {
 /// Measures the release build with and without.
 pub fn measure(pace: Pace, binaries: &Binaries, folder: &Path) -> anyhow::Result<Rounds> {
     let [example] = build(
-        &["--release", "--package=patchbay-server", "--example=token"],
+        &[
+            "--release",
+            "--package=patchbay-signature",
+            "--features=ring",
+            "--example=token",
+        ],
         ["token"],
     )?;
     let signed: Signed = serde_json::from_str(&output(&mut command(&example))?)?;

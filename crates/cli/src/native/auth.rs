@@ -2,111 +2,35 @@
 
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{bail, ensure};
 use patchbay_core::api::Host as _;
 use patchbay_core::identity::Authentication;
-use patchbay_core::identity::keys::KeySet;
-use patchbay_core::identity::oidc::{ClaimPath, Oidc, Rules};
+use patchbay_core::identity::settings::CallerSettings;
 use patchbay_core::identity::tokens::{self, Entry, Tokens};
 use patchbay_core::model::{Caller, Workspaces};
 use secrecy::ExposeSecret as _;
 
-use super::settings::{self, AuthMode, IssuerAt, NewToken, Serve, TOKENS};
+use super::settings::{self, AuthMode, NewToken, Serve, TOKENS};
 use crate::host::NativeHost;
 
-/// What `PATCHBAY_AUTH` comes to.
+/// What is said of callers.
 ///
 /// # Errors
-/// Names a setting that is missing, wrong or of no use; repeats nothing of a token.
-pub fn authentication(serve: &Serve) -> anyhow::Result<Authentication> {
-    let (with_tokens, with_issuer) = match serve.auth {
-        AuthMode::Off => (false, false),
-        AuthMode::Tokens => (true, false),
-        AuthMode::Oidc => (false, true),
-        AuthMode::OidcAndTokens => (true, true),
-    };
-    let tokens = known_tokens(with_tokens)?;
-    let oidc = known_issuer(&serve.issuer, with_issuer)?;
-    Ok(match (oidc, tokens) {
-        (None, None) => Authentication::off(),
-        (None, Some(tokens)) => Authentication::Tokens(tokens),
-        (Some(oidc), None) => Authentication::Oidc(oidc),
-        (Some(oidc), Some(tokens)) => Authentication::OidcAndTokens(oidc, tokens),
+/// Where `PATCHBAY_TOKENS` is not Unicode; its text is not repeated.
+pub fn callers(serve: &Serve) -> anyhow::Result<CallerSettings> {
+    let issuer = serve.issuer.clone();
+    Ok(CallerSettings {
+        mode: Some(serve.auth.into()),
+        workspaces: serve.workspaces.map(Workspaces::from),
+        tokens: settings::tokens()?,
+        issuer: issuer.issuer,
+        audience: issuer.audience,
+        jwks: issuer.jwks,
+        claim_tenant: issuer.claim_tenant,
+        claim_admin: issuer.claim_admin,
+        claim_email: issuer.claim_email,
     })
-}
-
-/// What `PATCHBAY_TOKENS` comes to, where it is asked for.
-fn known_tokens(wanted: bool) -> anyhow::Result<Option<Arc<Tokens>>> {
-    let entries = settings::tokens()?;
-    if !wanted {
-        ensure!(
-            entries.is_none(),
-            "{TOKENS} is set, but nobody asks for those tokens: set PATCHBAY_AUTH=tokens or oidc+tokens as well"
-        );
-        return Ok(None);
-    }
-    let entries = entries.with_context(|| {
-        format!("PATCHBAY_AUTH=tokens needs {TOKENS}; `patchbay tokens create` prints an entry for it")
-    })?;
-    let tokens = Tokens::parse(&entries).map_err(|wrong| anyhow::anyhow!("{TOKENS}: {wrong}"))?;
-    Ok(Some(Arc::new(tokens)))
-}
-
-/// What is said of an issuer, where it is asked for.
-fn known_issuer(at: &IssuerAt, wanted: bool) -> anyhow::Result<Option<Arc<Oidc>>> {
-    let said = [
-        ("PATCHBAY_ISSUER", at.issuer.is_some()),
-        ("PATCHBAY_AUDIENCE", at.audience.is_some()),
-        ("PATCHBAY_JWKS", at.jwks.is_some()),
-        ("PATCHBAY_CLAIM_TENANT", at.claim_tenant.is_some()),
-        ("PATCHBAY_CLAIM_ADMIN", at.claim_admin.is_some()),
-    ];
-    if !wanted {
-        if let Some((name, _)) = said.into_iter().find(|(_, said)| *said) {
-            bail!(
-                "{name} is of an issuer, but nobody asks for its tokens: set PATCHBAY_AUTH=oidc or oidc+tokens as well"
-            );
-        }
-        return Ok(None);
-    }
-    let needed = |what: &Option<String>, name: &str, of: &str| {
-        let text = what.clone();
-        text.with_context(|| format!("PATCHBAY_AUTH=oidc needs {name}, {of}"))
-    };
-    let rules = Rules {
-        issuer: needed(&at.issuer, "PATCHBAY_ISSUER", "the `iss` of the tokens that are taken")?,
-        audience: needed(
-            &at.audience,
-            "PATCHBAY_AUDIENCE",
-            "an `aud` of the tokens that are taken",
-        )?,
-        tenant: match &at.claim_tenant {
-            Some(path) => path.clone(),
-            None => ClaimPath::new("tenant").map_err(anyhow::Error::new)?,
-        },
-        admin: at.claim_admin.clone(),
-    };
-    let keys = needed(
-        &at.jwks,
-        "PATCHBAY_JWKS",
-        "the issuer's public keys as a JSON Web Key Set",
-    )?;
-    let keys = KeySet::parse(&keys).map_err(|wrong| anyhow::anyhow!("PATCHBAY_JWKS {wrong}"))?;
-    Ok(Some(Arc::new(Oidc::new(rules, keys, patchbay_server::verify))))
-}
-
-/// The mode of workspaces: what was said, or what goes with how callers are known.
-///
-/// # Errors
-/// For `open` where callers are known: whoever may name a workspace into being would be in it beside its members.
-pub fn workspaces(serve: &Serve) -> anyhow::Result<Workspaces> {
-    match (serve.auth, serve.workspaces.map(Workspaces::from)) {
-        (AuthMode::Off, said) => Ok(said.unwrap_or(Workspaces::Open)),
-        (_, Some(Workspaces::Open)) => bail!("PATCHBAY_WORKSPACES may be open only with PATCHBAY_AUTH=off"),
-        (_, _) => Ok(Workspaces::Managed),
-    }
 }
 
 /// Whether the server may listen where it is told to.

@@ -17,6 +17,7 @@ use patchbay_core::seal::KeyRing;
 use patchbay_core::store::Store;
 use patchbay_server::limits::LISTEN_QUEUE;
 use patchbay_server::{Handler, Limits, Metrics, Options, TlsAcceptor};
+use patchbay_signature::verify_by_ring;
 use patchbay_sql::{Audit, NativeStore, OnCommit, Options as StoreOptions};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Runtime;
@@ -115,8 +116,9 @@ pub struct Serving<'s> {
 impl<'s> Serving<'s> {
     fn new(settings: &'s Serve) -> anyhow::Result<Self> {
         auth::may_listen(settings)?;
-        let authentication = auth::authentication(settings)?;
-        let workspaces = auth::workspaces(settings)?;
+        let callers = auth::callers(settings)?;
+        let authentication = callers.authentication(verify_by_ring)?;
+        let workspaces = callers.workspaces()?;
         let audit = audit::kept(settings)?;
         let tls = match (&settings.tls_cert, &settings.tls_key) {
             (Some(cert), Some(key)) => Some(patchbay_server::tls(cert, key)?),
@@ -124,6 +126,9 @@ impl<'s> Serving<'s> {
             _ => bail!("TLS needs both --tls-cert and --tls-key"),
         };
         let log = Log::start(settings.log);
+        for key in authentication.left_out() {
+            tracing::warn!(key_id = key.id, why = key.why, "a key of PATCHBAY_JWKS is left out");
+        }
         let mut limits = Limits::default();
         limits.connections = files::for_connections(limits.connections)?;
         let lost = log.lost.clone();

@@ -122,6 +122,9 @@ pub struct IssuerAt {
     /// The claim that makes an admin of the tenant by being this text, or a list with it; without it, nobody is one.
     #[arg(long, env = "PATCHBAY_CLAIM_ADMIN", value_name = "PATH=VALUE", value_parser = |claim: &str| ClaimIs::new(claim))]
     pub claim_admin: Option<ClaimIs>,
+    /// The claim with the caller's e-mail address; `email`, unless told otherwise. It counts where `email_verified` is true.
+    #[arg(long, env = "PATCHBAY_CLAIM_EMAIL", value_name = "PATH", value_parser = |path: &str| ClaimPath::new(path))]
+    pub claim_email: Option<ClaimPath>,
 }
 
 /// What to do with the table.
@@ -237,6 +240,17 @@ pub enum AuthMode {
     /// By either.
     #[value(name = "oidc+tokens")]
     OidcAndTokens,
+}
+
+impl From<AuthMode> for identity::settings::Mode {
+    fn from(mode: AuthMode) -> Self {
+        match mode {
+            AuthMode::Off => Self::Off,
+            AuthMode::Tokens => Self::Tokens,
+            AuthMode::Oidc => Self::Oidc,
+            AuthMode::OidcAndTokens => Self::OidcAndTokens,
+        }
+    }
 }
 
 /// See [`Workspaces`].

@@ -75,34 +75,56 @@ impl Key {
         by_kind && self.algorithm.is_none_or(|own| own == algorithm)
     }
 
-    /// Takes a JWK, if it is a public key that tokens may be signed with.
-    fn of(jwk: &Map<String, Value>) -> Option<Self> {
-        let text = |name: &str| jwk.get(name).map(|value| value.as_str().ok_or(())).transpose().ok();
-        let for_signatures = matches!(text("use")?, None | Some("sig"));
-        let for_verifying = match jwk.get("key_ops") {
-            None => true,
-            Some(operations) => operations.as_array()?.iter().any(|operation| operation == "verify"),
+    /// Takes a JWK.
+    ///
+    /// # Errors
+    /// Why no token may be signed with it.
+    fn of(jwk: &Map<String, Value>) -> Result<Self, &'static str> {
+        let text = |name: &str| match jwk.get(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.as_str())),
+            Some(_) => Err("a member of it is not a text"),
         };
-        if !for_signatures || !for_verifying || jwk.contains_key("d") {
-            return None;
+        if !matches!(text("use")?, None | Some("sig")) {
+            return Err("its `use` is not sig");
+        }
+        let verifies = |operations: &Value| {
+            let mut operations = operations.as_array().into_iter().flatten();
+            operations.any(|operation| operation == "verify")
+        };
+        if !jwk.get("key_ops").is_none_or(verifies) {
+            return Err("its `key_ops` are without verify");
+        }
+        if jwk.contains_key("d") {
+            return Err("it is a private key, which has no business here");
         }
         let algorithm = match text("alg")? {
             None => None,
-            Some(name) => Some(Algorithm::named(name)?),
+            Some(name) => Some(Algorithm::named(name).ok_or("its `alg` is not RS256, PS256, ES256 or EdDSA")?),
         };
-        let bytes = |name: &str| URL_SAFE_NO_PAD.decode(text(name)??).ok();
-        let public = match (text("kty")??, text("crv")?) {
-            ("RSA", None) => rsa(&bytes("n")?, &bytes("e")?)?,
-            ("EC", Some("P-256")) => {
-                let point = [vec![4], coordinate(bytes("x")?)?, coordinate(bytes("y")?)?].concat();
-                PublicKey::P256(point.try_into().ok()?)
+        let bytes = |name: &str| {
+            let decoded = text(name)?.and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
+            decoded.ok_or("a part of the key is missing or not in base64url")
+        };
+        const LENGTH: &str = "a part of the key has not the length that its curve wants";
+        let public = match (text("kty")?, text("crv")?) {
+            (Some("RSA"), None) => rsa(&bytes("n")?, &bytes("e")?)
+                .ok_or("it is an RSA key under 2,048 bits, over 8,192, or with an exponent that nobody uses")?,
+            (Some("EC"), Some("P-256")) => {
+                let (x, y) = (coordinate(bytes("x")?), coordinate(bytes("y")?));
+                let point = [vec![4], x.ok_or(LENGTH)?, y.ok_or(LENGTH)?].concat();
+                PublicKey::P256(point.try_into().map_err(|_| LENGTH)?)
             }
-            ("OKP", Some("Ed25519")) => PublicKey::Ed25519(bytes("x")?.try_into().ok()?),
-            _ => return None,
+            (Some("OKP"), Some("Ed25519")) => PublicKey::Ed25519(bytes("x")?.try_into().map_err(|_| LENGTH)?),
+            _ => return Err("its `kty` and `crv` are not RSA, EC with P-256, or OKP with Ed25519"),
         };
         let id = text("kid")?.map(str::to_owned);
         let key = Self { id, algorithm, public };
-        key.algorithm.is_none_or(|own| key.is_for(own)).then_some(key)
+        if key.algorithm.is_none_or(|own| key.is_for(own)) {
+            Ok(key)
+        } else {
+            Err("its `alg` is none of its kind of key")
+        }
     }
 }
 
@@ -120,12 +142,24 @@ fn rsa(n: &[u8], e: &[u8]) -> Option<PublicKey> {
     (limits::RSA_BITS.contains(&bits) && odd && e != [1] && e.len() <= 4).then_some(PublicKey::Rsa { n, e })
 }
 
+/// A key of a set that no token may be signed with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Its `kid`, if it has one.
+    pub id: Option<String>,
+    /// Why it is left out.
+    pub why: &'static str,
+}
+
 /// The keys of an issuer that tokens may be signed with. Shows how many there are.
-pub struct KeySet(Vec<Key>);
+pub struct KeySet {
+    keys: Vec<Key>,
+    left_out: Vec<LeftOut>,
+}
 
 impl fmt::Debug for KeySet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "KeySet({})", self.0.len())
+        write!(f, "KeySet({})", self.keys.len())
     }
 }
 
@@ -139,25 +173,42 @@ impl KeySet {
         let wrong = || Invalid("must be a JSON Web Key Set: an object whose `keys` are JSON Web Keys".into());
         let set = json::object(text.as_bytes()).ok_or_else(wrong)?;
         let keys = set.get("keys").and_then(Value::as_array).ok_or_else(wrong)?;
-        let keys: Vec<_> = keys.iter().filter_map(Value::as_object).filter_map(Key::of).collect();
-        if keys.is_empty() {
+        let mut taken = Self {
+            keys: Vec::new(),
+            left_out: Vec::new(),
+        };
+        for jwk in keys {
+            match jwk.as_object().ok_or("it is not an object").and_then(Key::of) {
+                Ok(key) => taken.keys.push(key),
+                Err(why) => {
+                    let id = jwk.get("kid").and_then(Value::as_str).map(str::to_owned);
+                    taken.left_out.push(LeftOut { id, why });
+                }
+            }
+        }
+        if taken.keys.is_empty() {
             return Err(Invalid(
                 "must hold a public key for RS256, PS256, ES256 or EdDSA".into(),
             ));
         }
-        Ok(Self(keys))
+        Ok(taken)
+    }
+
+    /// The keys that are left out.
+    pub fn left_out(&self) -> &[LeftOut] {
+        &self.left_out
     }
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.0.len()
+        self.keys.len()
     }
 
     /// The keys that a token of this `kid` and `alg` may be signed with: without a `kid`, the one key that there is for
     /// this algorithm.
     pub(super) fn for_token(&self, id: Option<&str>, algorithm: Algorithm) -> Vec<&PublicKey> {
         let named = |key: &&Key| id.is_none() || key.id.as_deref() == id;
-        let fit = self.0.iter().filter(named).filter(|key| key.is_for(algorithm));
+        let fit = self.keys.iter().filter(named).filter(|key| key.is_for(algorithm));
         let fit: Vec<_> = fit.map(|key| &key.public).collect();
         if id.is_none() && fit.len() > 1 { Vec::new() } else { fit }
     }
@@ -245,8 +296,24 @@ mod tests {
         ] {
             assert!(set(std::slice::from_ref(&key)).is_err(), "{key}");
             // And it does not spoil the set for those that are right.
-            assert_eq!(set(&[key, ed25519("")]).unwrap().count(), 1);
+            let keys = set(&[key, ed25519("")]).unwrap();
+            assert_eq!((keys.count(), keys.left_out().len()), (1, 1));
         }
+    }
+
+    #[test]
+    fn a_key_that_is_left_out_is_named_with_the_reason() {
+        let keys = [
+            ed25519(",\"kid\":\"good\""),
+            rsa_of(&[0x80; 256], ",\"kid\":\"a\",\"use\":\"enc\""),
+            rsa_of(&[0xff; 128], ""),
+        ];
+        let keys = set(&keys).unwrap();
+        let said: Vec<_> = keys.left_out().iter().map(|key| (key.id.as_deref(), key.why)).collect();
+        let [(Some("a"), by_use), (None, by_size)] = said[..] else {
+            panic!("{said:?}");
+        };
+        assert!(by_use.contains("`use`") && by_size.contains("2,048"), "{said:?}");
     }
 
     #[test]

@@ -3,6 +3,8 @@
 mod json;
 pub mod keys;
 pub mod oidc;
+mod remembered;
+pub mod settings;
 pub mod tokens;
 
 use std::fmt;
@@ -10,9 +12,11 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use sha2::{Digest as _, Sha256};
 
 use crate::limits;
 use crate::model::{Caller, Invalid, Subject, Tenant, Timestamp};
+use keys::LeftOut;
 use oidc::Oidc;
 use tokens::Tokens;
 
@@ -30,11 +34,6 @@ pub enum Unauthenticated {
     #[error("no authentication is configured: without it, every call is refused unless PATCHBAY_AUTH=off is set")]
     NotConfigured,
 }
-
-/// A setting of `PATCHBAY_AUTH` that means nothing.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("PATCHBAY_AUTH must be off or not set, not {0:?}")]
-pub struct WrongAuthentication(String);
 
 /// How a request's head becomes a [`Caller`].
 #[derive(Debug, Clone)]
@@ -67,15 +66,11 @@ impl Authentication {
         }
     }
 
-    /// What `PATCHBAY_AUTH` says in a home that the Internet reaches: `off`, in so many words, or nothing.
-    ///
-    /// # Errors
-    /// Where it says anything else.
-    pub fn of_setting(setting: Option<&str>) -> Result<Self, WrongAuthentication> {
-        match setting {
-            None => Ok(Self::NotConfigured),
-            Some("off") => Ok(Self::off()),
-            Some(other) => Err(WrongAuthentication(other.to_owned())),
+    /// The keys of the issuer's set that no token may be signed with, for the log of a start.
+    pub fn left_out(&self) -> &[LeftOut] {
+        match self {
+            Self::Oidc(oidc) | Self::OidcAndTokens(oidc, _) => oidc.left_out(),
+            Self::Off(_) | Self::NotConfigured | Self::Tokens(_) => &[],
         }
     }
 
@@ -141,6 +136,16 @@ impl<'h> Bearer<'h> {
     }
 }
 
+/// The SHA-256 of a token.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Digest([u8; 32]);
+
+impl Digest {
+    fn of(token: &str) -> Self {
+        Self(Sha256::digest(token).into())
+    }
+}
+
 /// An e-mail address as members of a workspace are known by: in ASCII lower case, 1 to 255 bytes.
 pub fn email(address: &str) -> Result<Subject, Invalid> {
     Subject::new(&address.to_ascii_lowercase())
@@ -151,21 +156,6 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
-
-    #[test]
-    fn authentication_is_off_only_where_that_is_said() {
-        assert!(matches!(
-            Authentication::of_setting(None),
-            Ok(Authentication::NotConfigured)
-        ));
-        assert!(matches!(
-            Authentication::of_setting(Some("off")),
-            Ok(Authentication::Off(_))
-        ));
-        for wrong in ["", "OFF", "false", "oidc", "tokens"] {
-            assert!(Authentication::of_setting(Some(wrong)).is_err(), "{wrong:?}");
-        }
-    }
 
     fn headers(values: &[&[u8]]) -> HeaderMap {
         let mut headers = HeaderMap::new();

@@ -9,15 +9,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
-use super::keys::{Algorithm, KeySet, Verify};
-use super::{Bearer, Unauthenticated, email, json};
+use super::keys::{Algorithm, KeySet, LeftOut, Verify};
+use super::remembered::Remembered;
+use super::{Bearer, Digest, Unauthenticated, email, json};
 use crate::limits;
 use crate::model::{Caller, Invalid, Subject, Tenant, Timestamp};
 
 type Claims = Map<String, Value>;
 
-/// Where a claim is: its name, or the names on the way to it with dots between them (`realm_access.roles`). A name that
-/// holds dots itself is found first.
+/// Where a claim is: its name, or the names on the way to it with dots between them (`realm_access.roles`). Names may hold
+/// dots themselves (`resource_access.my.app.roles`): at each step the longest name counts from which the rest of the way
+/// leads somewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimPath(String);
 
@@ -32,16 +34,21 @@ impl ClaimPath {
         Ok(Self(path.to_owned()))
     }
 
-    fn find<'c>(&self, claims: &'c Claims) -> Option<&'c Value> {
-        let (mut object, mut path) = (claims, self.0.as_str());
-        loop {
-            if let Some(claim) = object.get(path) {
-                return Some(claim);
-            }
-            let (name, rest) = path.split_once('.')?;
-            (object, path) = (object.get(name)?.as_object()?, rest);
-        }
+    pub(super) fn fixed(path: &'static str) -> Self {
+        Self(path.to_owned())
     }
+
+    fn find<'c>(&self, claims: &'c Claims) -> Option<&'c Value> {
+        find(claims, &self.0)
+    }
+}
+
+fn find<'c>(object: &'c Claims, path: &str) -> Option<&'c Value> {
+    let behind = |(dot, _)| {
+        let (name, rest) = (path.get(..dot)?, path.get(dot + 1..)?);
+        find(object.get(name)?.as_object()?, rest)
+    };
+    object.get(path).or_else(|| path.rmatch_indices('.').find_map(behind))
 }
 
 /// A claim that is a text, or a list of texts with it: `path=value`.
@@ -85,12 +92,16 @@ pub struct Rules {
     pub tenant: ClaimPath,
     /// The claim that makes an admin of the tenant; without it, nobody is one.
     pub admin: Option<ClaimIs>,
+    /// The claim with the e-mail address, which counts only where `email_verified` is true.
+    pub email: ClaimPath,
 }
 
 /// An issuer's tokens, verified with keys that are given once.
 pub struct Oidc {
     rules: Rules,
     keys: KeySet,
+    /// Whom tokens made that these keys verified. It goes with them.
+    remembered: Remembered,
     verify: Verify,
 }
 
@@ -103,7 +114,12 @@ impl fmt::Debug for Oidc {
 impl Oidc {
     /// Tokens by these rules, signed with these keys, as the home's cryptography finds.
     pub fn new(rules: Rules, keys: KeySet, verify: Verify) -> Self {
-        Self { rules, keys, verify }
+        Self {
+            rules,
+            keys,
+            remembered: Remembered::none(),
+            verify,
+        }
     }
 
     /// Who issues the tokens.
@@ -111,8 +127,24 @@ impl Oidc {
         &self.rules.issuer
     }
 
+    /// The keys of the issuer's set that no token may be signed with.
+    pub(super) fn left_out(&self) -> &[LeftOut] {
+        self.keys.left_out()
+    }
+
     /// Who brings this token.
     pub(super) fn caller(&self, token: Bearer<'_>, now: Timestamp) -> Result<Caller, Unauthenticated> {
+        let digest = Digest::of(token.expose());
+        if let Some(caller) = self.remembered.caller(&digest, now) {
+            return Ok(caller);
+        }
+        let (caller, ends) = self.verified(token, now)?;
+        self.remembered.remember(digest, caller.clone(), now, ends);
+        Ok(caller)
+    }
+
+    /// Who brings this token, and when it ends.
+    fn verified(&self, token: Bearer<'_>, now: Timestamp) -> Result<(Caller, Timestamp), Unauthenticated> {
         let signed = Signed::parse(token.expose())?;
         let keys = self.keys.for_token(signed.key_id.as_deref(), signed.algorithm);
         if keys.is_empty() {
@@ -195,8 +227,8 @@ impl<'t> Signed<'t> {
 }
 
 impl Rules {
-    /// The caller that a token with a right signature makes.
-    fn caller(&self, claims: &Claims, now: Timestamp) -> Result<Caller, Unauthenticated> {
+    /// The caller that a token with a right signature makes, and until when.
+    fn caller(&self, claims: &Claims, now: Timestamp) -> Result<(Caller, Timestamp), Unauthenticated> {
         let wrong = |why| Err(Unauthenticated::Invalid(why));
         let text = |name: &str| claims.get(name).and_then(Value::as_str);
         if text("iss") != Some(&self.issuer) {
@@ -205,7 +237,7 @@ impl Rules {
         if !is_for(claims.get("aud"), &self.audience) {
             return wrong("its `aud` does not name PATCHBAY_AUDIENCE, or holds something else than texts");
         }
-        self.times(claims, now)?;
+        let ends = times(claims, now)?;
         let Some(Ok(subject)) = text("sub").map(Subject::new) else {
             return wrong("its `sub` is not a text of 1 to 255 bytes that may be a subject");
         };
@@ -214,51 +246,49 @@ impl Rules {
             return wrong("the claim with its tenant (PATCHBAY_CLAIM_TENANT) is not a text of 1 to 128 bytes");
         };
         let email = if claims.get("email_verified") == Some(&Value::Bool(true)) {
-            match claims.get("email").map(|address| address.as_str().map(email)) {
+            match self.email.find(claims).map(|address| address.as_str().map(email)) {
                 None => None,
                 Some(Some(Ok(address))) => Some(address),
-                Some(_) => return wrong("its `email` is not a text of 1 to 255 bytes"),
+                Some(_) => return wrong("its e-mail address (PATCHBAY_CLAIM_EMAIL) is not a text of 1 to 255 bytes"),
             }
         } else {
             None
         };
-        Ok(Caller {
+        let caller = Caller {
             tenant,
             subject,
             email,
             admin: self.admin.as_ref().is_some_and(|admin| admin.holds(claims)),
-        })
+        };
+        Ok((caller, ends))
     }
+}
 
-    /// Judges `exp`, `nbf` and `iat`: numbers of seconds since 1970, whole or not (RFC 7519, 2).
-    fn times(&self, claims: &Claims, now: Timestamp) -> Result<(), Unauthenticated> {
-        #[allow(
-            clippy::cast_precision_loss,
-            reason = "microseconds of this millennium are exact enough"
-        )]
-        let now = now.as_micros() as f64 / 1e6;
-        let time = |name: &str| match claims.get(name) {
-            None => Ok(None),
-            Some(time) => time
-                .as_f64()
-                .map(Some)
-                .ok_or(Unauthenticated::Invalid("its `exp`, `nbf` or `iat` is not a number")),
-        };
-        let Some(ends) = time("exp")? else {
-            return Err(Unauthenticated::Invalid("it has no `exp`"));
-        };
-        if now >= ends + limits::LEEWAY_SECONDS {
-            return Err(Unauthenticated::Invalid("its `exp` has passed"));
-        }
-        let latest = now + limits::LEEWAY_SECONDS;
-        if time("nbf")?.is_some_and(|begins| begins > latest) {
-            return Err(Unauthenticated::Invalid("its `nbf` has not come"));
-        }
-        if time("iat")?.is_some_and(|issued| issued > latest) {
-            return Err(Unauthenticated::Invalid("its `iat` has not come"));
-        }
-        Ok(())
+/// Judges `exp`, `nbf` and `iat`: numbers of seconds since 1970, whole or not (RFC 7519, 2). Gives when the token ends,
+/// leeway included.
+fn times(claims: &Claims, now: Timestamp) -> Result<Timestamp, Unauthenticated> {
+    let now = now.as_micros();
+    let micros = |name: &str| match claims.get(name).map(Value::as_f64) {
+        None => Ok(None),
+        // What no clock will ever show becomes the last moment that there is.
+        Some(Some(seconds)) => Ok(Some((seconds * 1e6) as i64)),
+        Some(None) => Err(Unauthenticated::Invalid("its `exp`, `nbf` or `iat` is not a number")),
+    };
+    let Some(exp) = micros("exp")? else {
+        return Err(Unauthenticated::Invalid("it has no `exp`"));
+    };
+    let ends = exp.saturating_add(limits::LEEWAY_MICROS);
+    if now >= ends {
+        return Err(Unauthenticated::Invalid("its `exp` has passed"));
     }
+    let latest = now.saturating_add(limits::LEEWAY_MICROS);
+    if micros("nbf")?.is_some_and(|begins| begins > latest) {
+        return Err(Unauthenticated::Invalid("its `nbf` has not come"));
+    }
+    if micros("iat")?.is_some_and(|issued| issued > latest) {
+        return Err(Unauthenticated::Invalid("its `iat` has not come"));
+    }
+    Ok(Timestamp::from_micros(ends))
 }
 
 /// Whether `aud`, a text or an array of texts, names this audience.
@@ -274,9 +304,145 @@ fn is_for(audiences: Option<&Value>, audience: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use serde_json::json;
 
     use super::*;
+    use crate::identity::keys::PublicKey;
+
+    const START: i64 = 1_700_000_000;
+
+    thread_local! {
+        static VERIFIED: Cell<u32> = const { Cell::new(0) };
+    }
+
+    /// Takes the signature `right`, and counts.
+    fn verify(_: &PublicKey, _: Algorithm, _: &[u8], signature: &[u8]) -> bool {
+        VERIFIED.set(VERIFIED.get() + 1);
+        signature == b"right"
+    }
+
+    fn oidc() -> Oidc {
+        let rules = Rules {
+            issuer: "i".to_owned(),
+            audience: "a".to_owned(),
+            tenant: ClaimPath::fixed("tenant"),
+            admin: None,
+            email: ClaimPath::fixed("contact.email"),
+        };
+        let key = json!({ "kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode([7; 32]) });
+        let keys = KeySet::parse(&json!({ "keys": [key] }).to_string()).unwrap();
+        Oidc::new(rules, keys, verify)
+    }
+
+    fn token(more: Value, signature: &str) -> String {
+        let mut claims = json!({ "iss": "i", "aud": "a", "sub": "s", "tenant": "t", "exp": START + 3600 });
+        claims.as_object_mut().unwrap().extend(self::claims(more));
+        [
+            json!({ "alg": "EdDSA" }).to_string().as_str(),
+            &claims.to_string(),
+            signature,
+        ]
+        .map(|part| URL_SAFE_NO_PAD.encode(part))
+        .join(".")
+    }
+
+    /// Whether the token is taken so many seconds after the start, and how many signatures that took.
+    fn ask(oidc: &Oidc, token: &str, seconds: i64) -> (bool, u32) {
+        let before = VERIFIED.get();
+        let now = Timestamp::from_micros((START + seconds) * 1_000_000);
+        let taken = oidc.caller(Bearer(token), now).is_ok();
+        (taken, VERIFIED.get() - before)
+    }
+
+    #[test]
+    fn a_verified_token_is_remembered_for_a_minute() {
+        let (oidc, token) = (oidc(), token(json!({}), "right"));
+        assert_eq!(ask(&oidc, &token, 0), (true, 1));
+        assert_eq!(ask(&oidc, &token, 59), (true, 0));
+        assert_eq!(
+            ask(&oidc, &token, 60),
+            (true, 1),
+            "not a minute after it was last asked for"
+        );
+        assert_eq!(ask(&oidc, &token, 119), (true, 0));
+        // And not by a clock that was set back.
+        assert_eq!(ask(&oidc, &token, 59), (true, 1));
+    }
+
+    #[test]
+    fn a_remembered_token_ends_when_it_ends() {
+        let (oidc, token) = (oidc(), token(json!({ "exp": START + 10 }), "right"));
+        assert_eq!(ask(&oidc, &token, 30), (true, 1));
+        assert_eq!(ask(&oidc, &token, 69), (true, 0));
+        assert_eq!(ask(&oidc, &token, 70), (false, 1));
+    }
+
+    #[test]
+    fn a_remembered_token_is_not_remembered_by_another_key_set() {
+        let (one, other, token) = (oidc(), oidc(), token(json!({}), "right"));
+        assert_eq!(ask(&one, &token, 0), (true, 1));
+        assert_eq!(ask(&other, &token, 0), (true, 1));
+    }
+
+    #[test]
+    fn a_token_that_is_not_taken_is_not_remembered_nor_taken_for_one_that_is() {
+        let oidc = oidc();
+        for wrong in [token(json!({}), "wrong"), token(json!({ "aud": "b" }), "right")] {
+            assert_eq!(ask(&oidc, &wrong, 0), (false, 1));
+            assert_eq!(ask(&oidc, &wrong, 0), (false, 1));
+        }
+        let right = token(json!({}), "right");
+        assert_eq!(ask(&oidc, &right, 0), (true, 1));
+        assert_eq!(ask(&oidc, &token(json!({}), "wrong"), 0), (false, 1));
+        assert!(!ask(&oidc, &right[..right.len() - 1], 0).0);
+    }
+
+    #[test]
+    fn more_tokens_than_there_are_places_for_are_taken_all_the_same_as_their_own() {
+        let oidc = oidc();
+        let tokens: Vec<_> = (0..limits::REMEMBERED_TOKENS + 100)
+            .map(|number| token(json!({ "sub": number.to_string() }), "right"))
+            .collect();
+        for _ in 0..2 {
+            for (number, token) in tokens.iter().enumerate() {
+                let caller = oidc
+                    .caller(Bearer(token), Timestamp::from_micros(START * 1_000_000))
+                    .unwrap();
+                assert_eq!(caller.subject.as_str(), number.to_string());
+            }
+        }
+        let last = tokens.last().unwrap();
+        assert_eq!(ask(&oidc, last, 0), (true, 0));
+        assert!(
+            VERIFIED.get() > u32::try_from(tokens.len()).unwrap(),
+            "some had to give way"
+        );
+        assert!(
+            VERIFIED.get() < 2 * u32::try_from(tokens.len()).unwrap(),
+            "and some had not"
+        );
+    }
+
+    #[test]
+    fn an_e_mail_address_counts_only_where_it_is_verified() {
+        let email = |more: Value| {
+            let now = Timestamp::from_micros(START * 1_000_000);
+            let caller = oidc().caller(Bearer(&token(more, "right")), now);
+            caller.map(|caller| caller.email.map(|email| email.as_str().to_owned()))
+        };
+        let contact = json!({ "email": "Ann@Acme.example" });
+        assert_eq!(email(json!({ "contact": contact })), Ok(None));
+        for unverified in [json!(false), json!("true"), json!(1), json!(null)] {
+            let claims = json!({ "contact": contact, "email_verified": unverified });
+            assert_eq!(email(claims), Ok(None), "{unverified}");
+        }
+        let verified = json!({ "contact": contact, "email": "other", "email_verified": true });
+        assert_eq!(email(verified), Ok(Some("ann@acme.example".to_owned())));
+        assert_eq!(email(json!({ "email": "other", "email_verified": true })), Ok(None));
+        assert!(email(json!({ "contact": { "email": 7 }, "email_verified": true })).is_err());
+    }
 
     fn claims(json: Value) -> Claims {
         json.as_object().unwrap().clone()
@@ -288,12 +454,19 @@ mod tests {
             "tenant": "a",
             "https://acme.example/tenant": "b",
             "realm_access": { "roles": ["x"], "deep.er": { "still": "c" } },
+            "resource_access": { "my.app": { "roles": ["y"] }, "my": { "app": { "roles": ["z"], "other": "d" } } },
+            "a": { "b": "no object" },
+            "a.b": { "c": "e" },
         }));
         let find = |path: &str| ClaimPath::new(path).unwrap().find(&claims).cloned();
         assert_eq!(find("tenant"), Some(json!("a")));
         assert_eq!(find("https://acme.example/tenant"), Some(json!("b")));
         assert_eq!(find("realm_access.roles"), Some(json!(["x"])));
         assert_eq!(find("realm_access.deep.er"), Some(json!({ "still": "c" })));
+        assert_eq!(find("realm_access.deep.er.still"), Some(json!("c")));
+        assert_eq!(find("resource_access.my.app.roles"), Some(json!(["y"])));
+        assert_eq!(find("resource_access.my.app.other"), Some(json!("d")));
+        assert_eq!(find("a.b.c"), Some(json!("e")));
         for none in ["realm_access.none", "tenant.x", "none.x", ".", "tenant."] {
             assert_eq!(find(none), None, "{none}");
         }

@@ -11,11 +11,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use secrecy::{ExposeSecret as _, SecretString};
-use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-use super::{Bearer, Unauthenticated, email};
+use super::{Bearer, Digest, Unauthenticated, email};
 use crate::api::Host;
 use crate::model::{Caller, Invalid, Subject, Tenant, Timestamp};
 
@@ -61,15 +60,7 @@ fn is_well_formed(token: &str) -> bool {
     length == Ok(SECRET + CHECKSUM) && crc32fast::hash(secret).to_be_bytes() == checksum
 }
 
-/// The SHA-256 of a token.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Digest([u8; 32]);
-
 impl Digest {
-    fn of(token: &str) -> Self {
-        Self(Sha256::digest(token).into())
-    }
-
     /// Takes the 64 hexadecimal digits that `sha256sum` prints.
     fn from_hex(hex: &str) -> Result<Self, Invalid> {
         let mut bytes = [0; 32];
@@ -239,6 +230,8 @@ impl Tokens {
 
 #[cfg(test)]
 mod tests {
+    use sha2::{Digest as _, Sha256};
+
     use super::*;
     use crate::api::tests::FixedHost;
 

@@ -11,6 +11,7 @@ use wasm_bindgen::JsValue;
 use worker::Env;
 
 use super::bindings::Bindings;
+use super::log;
 use crate::memory::Memory;
 use crate::owners::Owners;
 use crate::settings::{Log, Reads, Settings, Variables};
@@ -53,6 +54,9 @@ impl Isolate {
         #[cfg(panic = "unwind")]
         super::panics::log_the_place();
         let settings = Settings::read(&variables(env)?).map_err(|error| error.to_string())?;
+        for key in settings.authentication.left_out() {
+            log::left_out(key);
+        }
         Ok(Self {
             config: Config {
                 authentication: settings.authentication,

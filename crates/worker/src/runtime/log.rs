@@ -2,6 +2,7 @@
 
 use patchbay_core::api::{Answer, LogLine};
 use patchbay_core::audit::Record;
+use patchbay_core::identity::keys::LeftOut;
 use serde::Serialize;
 use worker::{console_error, console_log, console_warn};
 
@@ -81,6 +82,25 @@ pub fn write(log: Log, request: &Request<'_>, answer: &Answer) {
     } else {
         console_log!("{line}");
     }
+}
+
+/// Logs that a key of `PATCHBAY_JWKS` counts for nothing, and why.
+pub fn left_out(key: &LeftOut) {
+    /// What the line says.
+    #[derive(Serialize)]
+    struct Line<'a> {
+        level: &'static str,
+        message: &'static str,
+        key_id: Option<&'a str>,
+        why: &'static str,
+    }
+    let line = Line {
+        level: "WARN",
+        message: "a key of PATCHBAY_JWKS is left out",
+        key_id: key.id.as_deref(),
+        why: key.why,
+    };
+    console_warn!("{}", serde_json::to_string(&line).unwrap_or_default());
 }
 
 /// Logs what an object wrote to KV, if it failed: it will try again.

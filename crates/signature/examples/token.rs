@@ -28,9 +28,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         audience: AUDIENCE.into(),
         tenant: ClaimPath::new("tenant")?,
         admin: None,
+        email: ClaimPath::new("email")?,
     };
     let keys = KeySet::parse(&issuer.jwks())?;
-    let authentication = Authentication::Oidc(Arc::new(Oidc::new(rules, keys, patchbay_server::verify)));
+    let authentication = Authentication::Oidc(Arc::new(Oidc::new(rules, keys, patchbay_signature::verify_by_ring)));
 
     let now = SystemHost.now();
     let token = |subject: &str| -> Result<String, Box<dyn std::error::Error>> {

@@ -1,4 +1,4 @@
-//! Signatures of tokens, verified by the cryptography that TLS is made with here.
+//! By ring.
 
 use patchbay_core::identity::keys::{Algorithm, PublicKey};
 use ring::signature::{

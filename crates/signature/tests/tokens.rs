@@ -1,6 +1,6 @@
-//! An issuer's tokens, verified as the native server does.
+//! An issuer's tokens, verified as a home does.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -8,22 +8,27 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use patchbay_core::api::Host as _;
-use patchbay_core::identity::keys::KeySet;
+use patchbay_core::identity::keys::{KeySet, Verify};
 use patchbay_core::identity::oidc::{ClaimIs, ClaimPath, Oidc, Rules};
 use patchbay_core::identity::tokens::{self, Entry, Tokens};
 use patchbay_core::identity::{Authentication, Unauthenticated};
 use patchbay_core::model::{Caller, Subject, Tenant, Timestamp};
+use patchbay_signature::{verify_by_ring, verify_in_rust};
 use patchbay_testkit::SystemHost;
 use patchbay_testkit::issuer::{AUDIENCE, By, CLAIM_ADMIN, ISSUER, Issuer};
 
-fn oidc(issuer: &Issuer) -> Oidc {
+/// What the homes verify with.
+const EVERY: [Verify; 2] = [verify_by_ring, verify_in_rust];
+
+fn oidc(issuer: &Issuer, verify: Verify) -> Oidc {
     let rules = Rules {
         issuer: ISSUER.to_owned(),
         audience: AUDIENCE.to_owned(),
         tenant: ClaimPath::new("tenant").unwrap(),
         admin: Some(ClaimIs::new(CLAIM_ADMIN).unwrap()),
+        email: ClaimPath::new("email").unwrap(),
     };
-    Oidc::new(rules, KeySet::parse(&issuer.jwks()).unwrap(), patchbay_server::verify)
+    Oidc::new(rules, KeySet::parse(&issuer.jwks()).unwrap(), verify)
 }
 
 fn ask(authentication: &Authentication, token: &str, now: Timestamp) -> Result<Caller, Unauthenticated> {
@@ -44,30 +49,34 @@ fn caller(subject: &str, email: Option<&str>, admin: bool) -> Caller {
 #[test]
 fn right_tokens_make_the_caller_that_their_claims_name() {
     let (issuer, now) = (Issuer::default(), SystemHost.now());
-    let authentication = Authentication::Oidc(Arc::new(oidc(&issuer)));
-    for (name, token) in issuer.good(now) {
-        assert_eq!(
-            ask(&authentication, &token, now),
-            Ok(caller("ann", None, false)),
-            "{name}"
-        );
-    }
-    for by in By::ALL {
-        let root = caller("root", Some("Root@Acme.Example"), true);
-        let token = issuer.token(by, &root, now);
-        let lower = caller("root", Some("root@acme.example"), true);
-        assert_eq!(ask(&authentication, &token, now), Ok(lower));
+    for verify in EVERY {
+        let authentication = Authentication::Oidc(Arc::new(oidc(&issuer, verify)));
+        for (name, token) in issuer.good(now) {
+            assert_eq!(
+                ask(&authentication, &token, now),
+                Ok(caller("ann", None, false)),
+                "{name}"
+            );
+        }
+        for by in By::ALL {
+            let root = caller("root", Some("Root@Acme.Example"), true);
+            let token = issuer.token(by, &root, now);
+            let lower = caller("root", Some("root@acme.example"), true);
+            assert_eq!(ask(&authentication, &token, now), Ok(lower));
+        }
     }
 }
 
 #[test]
-fn tokens_that_are_wrong_in_one_thing_are_refused_and_the_reason_shows_nothing_of_them() {
+fn tokens_that_are_wrong_in_one_thing_are_refused_everywhere_for_the_same_reason_which_shows_nothing_of_them() {
     let (issuer, now) = (Issuer::default(), SystemHost.now());
-    let authentication = Authentication::Oidc(Arc::new(oidc(&issuer)));
+    let every = EVERY.map(|verify| Authentication::Oidc(Arc::new(oidc(&issuer, verify))));
     let bad = issuer.bad(now);
     let mut reasons = HashSet::new();
     for (name, token) in &bad {
-        match ask(&authentication, token, now) {
+        let [one, other] = [0, 1].map(|home| ask(&every[home], token, now));
+        assert_eq!(one, other, "{name}");
+        match one {
             Err(Unauthenticated::Invalid(why)) => _ = reasons.insert(why),
             other => panic!("{name}: {other:?}"),
         }
@@ -82,7 +91,7 @@ fn tokens_that_are_wrong_in_one_thing_are_refused_and_the_reason_shows_nothing_o
 #[test]
 fn a_token_ends_with_its_issuers_leeway() {
     let (issuer, now) = (Issuer::default(), SystemHost.now());
-    let authentication = Authentication::Oidc(Arc::new(oidc(&issuer)));
+    let authentication = Authentication::Oidc(Arc::new(oidc(&issuer, verify_by_ring)));
     let token = issuer.token(By::EdDsa, &caller("ann", None, false), now);
     let after = |seconds: i64| Timestamp::from_micros((now.as_micros() / 1_000_000 + seconds) * 1_000_000);
     assert!(ask(&authentication, &token, after(3600 + 59)).is_ok());
@@ -98,7 +107,7 @@ fn with_both_kinds_each_is_taken_for_what_it_is() {
     let opaque = tokens::generate(&SystemHost);
     let entry = Entry::new(&opaque, ci.clone(), None).to_string();
     let known = Arc::new(Tokens::parse(&entry).unwrap());
-    let oidc = Arc::new(oidc(&issuer));
+    let oidc = Arc::new(oidc(&issuer, verify_by_ring));
     let both = Authentication::OidcAndTokens(Arc::clone(&oidc), Arc::clone(&known));
     let jwt = issuer.token(By::Es256, &ann, now);
     let opaque = secrecy::ExposeSecret::expose_secret(&opaque);
