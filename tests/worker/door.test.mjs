@@ -44,3 +44,10 @@ test('each request is one line of the log, and no line has what is secret', asyn
   assert.equal(home.output.split('\n').filter((line) => line.startsWith('{')).length, asked.length);
   assert.ok(!home.output.includes(secret));
 });
+
+test('the address in the log is the one that Cloudflare says a request came from', async (t) => {
+  const home = await start(t, await folder(t));
+  const address = async (headers) => (await (await home.ask('connections/list', {}, { headers })).entry).address;
+  assert.equal(await address({ 'cf-connecting-ip': '::ffff:198.51.100.7' }), '198.51.100.7');
+  assert.equal(await address({ 'x-forwarded-for': '192.0.2.66', 'cf-connecting-ip': '2001:db8::7' }), '2001:db8::7');
+});

@@ -200,6 +200,7 @@ struct Head {
     method: &'static str,
     name: &'static str,
     request_id: HeaderValue,
+    address: Option<IpAddr>,
 }
 
 /// What a 401 says.
@@ -325,6 +326,8 @@ pub struct LogLine {
     pub operation: &'static str,
     /// The request's id.
     pub request_id: String,
+    /// Where the request came from, where the home knows it.
+    pub address: Option<IpAddr>,
     /// The caller's tenant, where there is a caller.
     pub tenant: Option<Tenant>,
     /// Why, where the answer does not say all: a 5xx, a 429, a 401.
@@ -353,6 +356,7 @@ fn head(parts: &Parts, host: &impl Host) -> (Option<&'static Route>, Head) {
         method: method(&parts.method),
         name: route.map_or(UNKNOWN, |route| route.name),
         request_id: request_id(&parts.headers, host),
+        address: parts.extensions.get().map(|ClientAddress(address)| *address),
     };
     (route, head)
 }
@@ -439,6 +443,7 @@ impl<S: Store, H: Host> Patchbay<S, H> {
             method: OTHER,
             name: UNKNOWN,
             request_id: request_id(&HeaderMap::new(), &self.registry.host),
+            address: None,
         };
         let mut problem = Problem::bad("The request's head cannot be read.");
         problem.cause = Some(problem.msg.clone().into_owned());
@@ -566,6 +571,7 @@ impl Head {
             method: self.method,
             operation: self.name,
             request_id: self.request_id.to_str().unwrap_or_default().to_owned(),
+            address: self.address,
             tenant: caller.map(|caller| caller.tenant.clone()),
             problem,
         };

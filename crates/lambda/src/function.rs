@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::request::Parts;
 use http::{HeaderMap, Method, Uri};
-use patchbay_core::api::{self, Answer, Host, Patchbay, Refusal};
+use patchbay_core::api::{self, Answer, ClientAddress, Host, Patchbay, Refusal};
 use patchbay_core::store::Store;
 
 use crate::event::{Event, Origin, Request};
@@ -66,7 +66,10 @@ impl<S: Store, H: Host> Function<S, H> {
     }
 
     async fn answer(&self, origin: Origin, request: Request, invocation: Invocation<'_>) -> Answer {
-        let head = self.head(request.method, request.headers, &request.path, request.stage.as_deref());
+        let mut head = self.head(request.method, request.headers, &request.path, request.stage.as_deref());
+        if let Some(address) = request.address {
+            head.extensions.insert(ClientAddress(address));
+        }
         // Nothing of a request outlives its panic but the store, which keeps nothing between calls, and what is known of
         // tokens, which guards its own state.
         let admitted = match AssertUnwindSafe(self.patchbay.admit(&head)).catch_unwind().await {

@@ -54,6 +54,7 @@ pub(crate) fn write_log(
         request_id,
         ..
     } = log;
+    let address = log.address.map(tracing::field::display);
     let problem = log.problem.as_deref();
     if status >= 500 {
         tracing::error!(
@@ -64,6 +65,7 @@ pub(crate) fn write_log(
             request_id,
             gateway_request_id,
             lambda_request_id,
+            address,
             tenant,
             problem
         );
@@ -76,6 +78,7 @@ pub(crate) fn write_log(
             request_id,
             gateway_request_id,
             lambda_request_id,
+            address,
             tenant,
             problem
         );

@@ -13,7 +13,7 @@ use http::request::Parts;
 use http::{Request, Response, Version};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
-use patchbay_core::api::{Admitted, Answer, LogLine, Refusal};
+use patchbay_core::api::{Admitted, Answer, ClientAddress, LogLine, Refusal};
 use patchbay_core::audit::Record;
 use patchbay_core::limits::BODY_BYTES;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -21,9 +21,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::body::{AnswerBody, Deadline, counted};
 use crate::budget::{Budget, Share};
 use crate::limits::{Limits, UNCOUNTED_ANSWER, UNCOUNTED_BODY};
-use crate::listener::Client;
+use crate::listener::{Client, Options};
 use crate::local::is_local;
 use crate::metrics::{Busy, Metrics};
+use crate::proxies::TrustedProxies;
 
 /// Answers requests as [`patchbay_core::api::Patchbay`] does. Implemented where the store's type is known, so that the
 /// futures are seen to be `Send`.
@@ -46,6 +47,7 @@ pub(crate) struct Shared<H> {
     list_bytes: usize,
     /// Whether what may come from a web page is refused.
     local_only: bool,
+    trusted_proxies: TrustedProxies,
     requests: Arc<Semaphore>,
     bodies: Budget,
     answers: Budget,
@@ -74,23 +76,27 @@ enum Stop {
 }
 
 impl<H: Handler> Shared<H> {
-    pub(crate) fn new(handler: H, limits: Limits, list_bytes: usize, local_only: bool, metrics: Metrics) -> Self {
+    pub(crate) fn new(handler: H, options: &Options) -> Self {
+        let limits = options.limits.clone();
         Self {
             handler,
-            list_bytes,
-            local_only,
+            list_bytes: options.list_bytes,
+            local_only: options.local_only,
+            trusted_proxies: options.trusted_proxies.clone(),
             requests: Arc::new(Semaphore::new(limits.requests)),
             bodies: Budget::new(limits.body_bytes),
             answers: Budget::new(limits.answer_bytes),
             limits,
-            metrics,
+            metrics: options.metrics.clone(),
         }
     }
 
     /// Takes one request from head to answer, counts it and logs it.
     pub(crate) async fn call(&self, request: Request<Incoming>, client: &Arc<Client>) -> Response<AnswerBody> {
         let started = Instant::now();
-        let (head, mut body) = request.into_parts();
+        let (mut head, mut body) = request.into_parts();
+        let address = self.trusted_proxies.client(client.peer, &head.headers);
+        head.extensions.insert(ClientAddress(address));
         let mut unread = if body.is_end_stream() {
             Unread::Nothing
         } else if head.headers.contains_key(EXPECT) {
@@ -266,10 +272,11 @@ fn write_log(response: &Response<Bytes>, log: &LogLine, time: Duration) {
         request_id,
         ..
     } = log;
+    let address = log.address.map(tracing::field::display);
     let problem = log.problem.as_deref();
     if status >= 500 {
-        tracing::error!(method, operation, status, micros, request_id, tenant, problem);
+        tracing::error!(method, operation, status, micros, request_id, address, tenant, problem);
     } else {
-        tracing::info!(method, operation, status, micros, request_id, tenant, problem);
+        tracing::info!(method, operation, status, micros, request_id, address, tenant, problem);
     }
 }

@@ -11,11 +11,13 @@ pub mod limits;
 mod listener;
 mod local;
 mod metrics;
+mod proxies;
 mod tls;
 
 pub use handler::Handler;
 pub use limits::Limits;
 pub use listener::{Options, serve};
 pub use metrics::{Metrics, serve_metrics};
+pub use proxies::{TrustedProxies, WrongProxies};
 pub use tls::{TlsError, tls};
 pub use tokio_rustls::TlsAcceptor;

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,6 +23,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::Metrics;
 use crate::handler::{Handler, Shared};
 use crate::limits::{ACCEPT_PAUSE, Limits};
+use crate::proxies::TrustedProxies;
 
 /// How to serve.
 pub struct Options {
@@ -32,6 +34,8 @@ pub struct Options {
     /// Refuses what may come from a web page or another machine, although it came over loopback. For a server without
     /// authentication.
     pub local_only: bool,
+    /// Who is believed when they say whom a request came to them from.
+    pub trusted_proxies: TrustedProxies,
     /// Speaks TLS instead of cleartext.
     pub tls: Option<TlsAcceptor>,
     /// Where to count.
@@ -45,15 +49,10 @@ pub async fn serve<H: Handler>(
     options: Options,
     shutdown: impl Future<Output = ()>,
 ) {
+    let shared = Arc::new(Shared::new(handler, &options));
     let Options {
-        limits,
-        list_bytes,
-        local_only,
-        tls,
-        metrics,
+        limits, tls, metrics, ..
     } = options;
-    let shared = Shared::new(handler, limits.clone(), list_bytes, local_only, metrics.clone());
-    let shared = Arc::new(shared);
     let call = move |request: Request<Incoming>, client: Arc<Client>| {
         let shared = Arc::clone(&shared);
         async move { Ok::<_, Infallible>(shared.call(request, &client).await) }
@@ -62,8 +61,9 @@ pub async fn serve<H: Handler>(
 }
 
 /// One connection, as its requests see it.
-#[derive(Default)]
 pub(crate) struct Client {
+    /// The other end of it.
+    pub(crate) peer: IpAddr,
     /// Whether a request has come.
     spoke: AtomicBool,
     /// Told to drop the connection.
@@ -108,10 +108,10 @@ pub(crate) async fn take<S, F, B>(
             () = &mut shutdown => break,
         };
         match accepted {
-            Ok((stream, permit)) => {
+            Ok((stream, peer, permit)) => {
                 let (front, ending) = (Arc::clone(&front), end.subscribe());
                 tokio::spawn(async move {
-                    front.connection(stream, ending).await;
+                    front.connection(stream, peer, ending).await;
                     drop(permit);
                 });
             }
@@ -129,15 +129,18 @@ pub(crate) async fn take<S, F, B>(
     }
 }
 
-async fn accept(listener: &TcpListener, connections: &Arc<Semaphore>) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+async fn accept(
+    listener: &TcpListener,
+    connections: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, IpAddr, OwnedSemaphorePermit)> {
     let permit = Arc::clone(connections)
         .acquire_owned()
         .await
         .map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
+    let (stream, peer) = listener.accept().await?;
     // A connection that is gone already says so when it is read.
     _ = stream.set_nodelay(true);
-    Ok((stream, permit))
+    Ok((stream, peer.ip(), permit))
 }
 
 impl<S, F, B> Front<S>
@@ -148,25 +151,34 @@ where
 {
     /// Serves one connection to its end. What goes wrong on it is the client's: it went away, did not speak the
     /// protocol, or not in time.
-    async fn connection(self: Arc<Self>, stream: TcpStream, mut ending: watch::Receiver<()>) {
+    async fn connection(self: Arc<Self>, stream: TcpStream, peer: IpAddr, mut ending: watch::Receiver<()>) {
         let _open = self.metrics.clone().map(Open::new);
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(self.limits.write_time));
         let stream = Box::pin(stream);
         let Some(tls) = &self.tls else {
-            return self.http(TokioIo::new(stream), ending).await;
+            return self.http(TokioIo::new(stream), peer, ending).await;
         };
         let shaken = tokio::select! {
             shaken = timeout(self.limits.handshake_time, tls.accept(stream)) => shaken,
             _ = ending.changed() => return,
         };
         if let Ok(Ok(stream)) = shaken {
-            self.http(TokioIo::new(stream), ending).await;
+            self.http(TokioIo::new(stream), peer, ending).await;
         }
     }
 
-    async fn http(&self, io: impl Read + Write + Unpin + Send + 'static, mut ending: watch::Receiver<()>) {
-        let client = Arc::new(Client::default());
+    async fn http(
+        &self,
+        io: impl Read + Write + Unpin + Send + 'static,
+        peer: IpAddr,
+        mut ending: watch::Receiver<()>,
+    ) {
+        let client = Arc::new(Client {
+            peer,
+            spoke: AtomicBool::new(false),
+            drop: Notify::new(),
+        });
         let service = service_fn(|request| {
             client.spoke.store(true, Ordering::Relaxed);
             (self.service)(request, Arc::clone(&client))

@@ -200,6 +200,7 @@ impl<'s> Serving<'s> {
             list_bytes: ANSWER_BYTES,
             // A web page has no token to send.
             local_only: self.settings.auth == AuthMode::Off && !self.settings.allow_anonymous,
+            trusted_proxies: self.settings.trusted_proxies.clone().unwrap_or_default(),
             tls: self.tls,
             metrics: self.metrics.clone(),
         };

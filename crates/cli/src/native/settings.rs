@@ -10,6 +10,7 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, V
 use patchbay_core::identity;
 use patchbay_core::identity::oidc::{ClaimIs, ClaimPath};
 use patchbay_core::model::{KeyId, Subject, Tenant, Timestamp, Workspaces};
+use patchbay_server::TrustedProxies;
 use secrecy::SecretString;
 
 use super::audit::AuditCommand;
@@ -175,6 +176,10 @@ pub struct Serve {
     /// Listen beyond loopback in cleartext, although callers bring tokens: a proxy in front speaks TLS.
     #[arg(long)]
     pub behind_proxy: bool,
+    /// Proxies, by address or network and with commas between them, that are believed when they say whom a request came to
+    /// them from, in X-Forwarded-For; nobody else is.
+    #[arg(long, env = "PATCHBAY_TRUSTED_PROXIES", value_name = "LIST", value_parser = |list: &str| TrustedProxies::parse(list))]
+    pub trusted_proxies: Option<TrustedProxies>,
     /// The certificate to speak TLS with, its chain after it, in PEM; goes with --tls-key.
     #[arg(long, env = "PATCHBAY_TLS_CERT", value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,

@@ -18,7 +18,7 @@ use patchbay_core::api::{self, Admitted, Answer, Config, Patchbay, Refusal};
 use patchbay_core::identity::Authentication;
 use patchbay_core::model::Workspaces;
 use patchbay_core::seal::KeyRing;
-use patchbay_server::{Handler, Limits, Metrics, Options, serve, serve_metrics};
+use patchbay_server::{Handler, Limits, Metrics, Options, TrustedProxies, serve, serve_metrics};
 use patchbay_testkit::{MemoryStore, SystemHost};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -113,6 +113,7 @@ impl Server {
             limits,
             list_bytes: LIST_BYTES,
             local_only: true,
+            trusted_proxies: TrustedProxies::default(),
             tls,
             metrics: metrics.clone(),
         };

@@ -1,5 +1,6 @@
 //! The runtime's requests and responses ⇄ those of the core.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,7 +9,7 @@ use http::header::CONTENT_LENGTH;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Response, Uri};
 use js_sys::{Array, Uint8Array};
-use patchbay_core::api::Refusal;
+use patchbay_core::api::{ClientAddress, Refusal};
 use patchbay_core::limits::BODY_BYTES;
 use wasm_bindgen::JsValue;
 use worker::ByteStream;
@@ -40,7 +41,17 @@ pub fn head(request: &web_sys::Request) -> Parts {
             parts.headers.append(name, value);
         }
     }
+    if let Some(address) = address(&parts) {
+        parts.extensions.insert(ClientAddress(address));
+    }
     parts
+}
+
+/// Where a request came from. Cloudflare sets the header, and lets nobody else do so; on one's own machine it is not
+/// there.
+fn address(head: &Parts) -> Option<IpAddr> {
+    let address = head.headers.get("cf-connecting-ip")?.to_str().ok()?;
+    Some(address.parse::<IpAddr>().ok()?.to_canonical())
 }
 
 /// Path and query of a URL, which the runtime gives whole.

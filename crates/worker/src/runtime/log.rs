@@ -1,5 +1,7 @@
 //! The log: a line of JSON for each request, on the console.
 
+use std::net::IpAddr;
+
 use patchbay_core::api::{Answer, LogLine};
 use patchbay_core::audit::Record;
 use patchbay_core::identity::keys::LeftOut;
@@ -19,6 +21,8 @@ struct Line<'a> {
     status: u16,
     micros: i64,
     request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<IpAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tenant: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -54,6 +58,7 @@ pub fn write(log: Log, request: &Request<'_>, answer: &Answer) {
         method,
         operation,
         request_id,
+        address,
         tenant,
         problem,
     } = line;
@@ -69,6 +74,7 @@ pub fn write(log: Log, request: &Request<'_>, answer: &Answer) {
         status,
         micros: request.micros,
         request_id,
+        address: *address,
         tenant: tenant.as_ref().map(|tenant| tenant.as_str()),
         problem: problem.as_deref(),
         kv_reads: request.usage.kv_reads.get(),
