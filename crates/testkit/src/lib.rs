@@ -6,7 +6,8 @@
 //! against it. [`races`] sets many clients on a target at once and checks what they were told. [`faults`] breaks a target
 //! on purpose, to show that the cases notice. [`StaleKv`] is what a home that reads from KV is tested over,
 //! [`DynamoDbLocal`] what a store on DynamoDB is, and [`dynamodb_proxy`] what may go wrong between the two; [`lambda`] has
-//! what AWS puts around a function, [`issuer`] signs tokens, right and wrong, and [`sample`] makes what tests of stores hand them.
+//! what AWS puts around a function, [`issuer`] signs tokens, right and wrong, and [`sample`] makes what tests of stores hand them;
+//! [`swaps`] changes what a store keeps behind its back.
 
 mod cases;
 mod dynamodb_local;
@@ -22,6 +23,7 @@ pub mod races;
 mod runner;
 pub mod sample;
 mod stale_kv;
+pub mod swaps;
 mod target;
 mod url;
 mod world;
