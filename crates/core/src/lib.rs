@@ -13,6 +13,7 @@ pub mod model;
 pub mod portable;
 mod problem;
 mod registry;
+pub mod rotation;
 pub mod seal;
 pub mod store;
 mod wire;

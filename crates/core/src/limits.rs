@@ -40,6 +40,11 @@ pub const WORKSPACES_PER_PERSON: usize = 256;
 pub const PAGE: u16 = 1_000;
 /// The `limit` of a page that is asked for by `cursor` alone.
 pub const DEFAULT_PAGE: u16 = 100;
+/// The most records that one batch of a rotation of keys seals again.
+pub const RESEALED: u16 = 1_000;
+/// Sealed bytes that one such batch reads at most, if that is more than one record: all are in memory twice, and are
+/// written in one transaction where a store writes them together.
+pub const RESEALED_BYTES: usize = 4 * 1024 * 1024;
 /// Workspaces that the 409 of `delete` names before "and N more".
 pub const WORKSPACES_NAMED: usize = 20;
 /// Characters of a caller's `x-request-id`.

@@ -154,6 +154,11 @@ impl KeyRing {
         self.keys().find(|key| key.id == *id)
     }
 
+    /// The ids of all keys, that of the one that seals first.
+    pub fn ids(&self) -> impl Iterator<Item = &KeyId> {
+        self.keys().map(|key| &key.id)
+    }
+
     /// The id of the key that seals.
     pub fn sealing_key(&self) -> &KeyId {
         &self.sealing.id
@@ -170,9 +175,23 @@ impl KeyRing {
             key_id: self.sealing.id.clone(),
             bytes: Vec::new(),
         });
-        let aad = associated_data(tenant, &record);
+        let aad = associated_data(tenant, &record, &record.sealed.key_id);
         record.sealed.bytes = encrypt(&self.sealing.details, host, details.expose(), &aad);
         record
+    }
+
+    /// Opens a record's details and seals them again with the first key.
+    ///
+    /// # Errors
+    /// Those of [`Self::open`].
+    pub fn reseal(&self, host: &impl Host, tenant: &Tenant, record: &Record) -> Result<Sealed, OpenError> {
+        let details = self.open(tenant, record)?;
+        let key_id = self.sealing.id.clone();
+        let aad = associated_data(tenant, record, &key_id);
+        Ok(Sealed {
+            bytes: encrypt(&self.sealing.details, host, details.expose(), &aad),
+            key_id,
+        })
     }
 
     /// Opens a record's details.
@@ -183,7 +202,7 @@ impl KeyRing {
     pub fn open(&self, tenant: &Tenant, record: &Record) -> Result<Details, OpenError> {
         let id = &record.sealed.key_id;
         let key = self.key(id).ok_or_else(|| OpenError::MissingKey(id.clone()))?;
-        decrypt(&key.details, &record.sealed.bytes, &associated_data(tenant, record))
+        decrypt(&key.details, &record.sealed.bytes, &associated_data(tenant, record, id))
             .map(Details::new)
             .ok_or(OpenError::Damaged)
     }
@@ -286,7 +305,7 @@ fn length_prefixed(parts: &[&[u8]]) -> Vec<u8> {
     out
 }
 
-fn associated_data(tenant: &Tenant, record: &Record) -> Vec<u8> {
+fn associated_data(tenant: &Tenant, record: &Record, key_id: &KeyId) -> Vec<u8> {
     length_prefixed(&[
         &[FORMAT],
         tenant.as_str().as_bytes(),
@@ -295,7 +314,7 @@ fn associated_data(tenant: &Tenant, record: &Record) -> Vec<u8> {
         record.connection_type.as_str().as_bytes(),
         record.owner.as_str().as_bytes(),
         &record.created_at.as_micros().to_be_bytes(),
-        record.sealed.key_id.as_str().as_bytes(),
+        key_id.as_str().as_bytes(),
     ])
 }
 

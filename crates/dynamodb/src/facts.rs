@@ -15,13 +15,13 @@ use crate::item::{Item, PK, REVISION, Reader, SK, VERSION, binary, damaged, item
 use crate::key::Keys;
 use crate::roles::{ROLES, Roles};
 
-const ID: &str = "id";
+pub(crate) const ID: &str = "id";
 const NAME: &str = "name";
 const OWNER: &str = "owner";
 const TYPE: &str = "type";
 const CREATED_AT: &str = "created_at";
-const KEY_ID: &str = "key_id";
-const SEALED: &str = "sealed";
+pub(crate) const KEY_ID: &str = "key_id";
+pub(crate) const SEALED: &str = "sealed";
 /// How long the sealed bytes are.
 pub(crate) const BYTES: &str = "bytes";
 /// A map from a workspace's id to the attachment's id and the workspace's name, which never changes.
@@ -46,6 +46,9 @@ pub(crate) const LISTED: [&str; 12] = [
     CREATED_AT,
     KEY_ID,
 ];
+
+/// What a record without its attachments takes.
+pub(crate) const RECORD: [&str; 10] = [PK, SK, VERSION, ID, NAME, OWNER, TYPE, CREATED_AT, KEY_ID, SEALED];
 
 /// What decisions about a connection rest on.
 pub(crate) struct Facts {
@@ -91,36 +94,39 @@ pub(crate) fn id_of(item: &Item) -> Result<ConnectionId, StoreError> {
 
 /// The record, if the caller may see it, with its sealed bytes if they are `wanted` and were read.
 pub(crate) fn seen(item: &Item, caller: &Caller, roles: &Roles, wanted: bool) -> Result<Option<Seen>, StoreError> {
-    let Facts {
-        id,
-        name,
-        owner,
-        attached,
-        ..
-    } = Facts::read(item)?;
+    let Facts { owner, attached, .. } = Facts::read(item)?;
     if !access::sees_connection(caller, &owner, &attached, roles) {
         return Ok(None);
     }
     let workspace_names = access::visible_names(caller, &owner, &attached, roles);
+    Ok(Some(Seen {
+        record: record(item, wanted)?,
+        workspace_names,
+    }))
+}
+
+/// The record, with its sealed bytes if they are `wanted` and were read.
+pub(crate) fn record(item: &Item, wanted: bool) -> Result<Record, StoreError> {
     let reader = Reader::new(item)?;
-    let record = Record {
-        id,
-        name,
+    Ok(Record {
+        id: ConnectionId::from_bytes(reader.uuid(ID)?),
+        name: reader.name(NAME)?,
         connection_type: ConnectionType::new(reader.text(TYPE)?).map_err(|_| damaged(TYPE))?,
-        owner,
+        owner: reader.subject(OWNER)?,
         created_at: Timestamp::from_micros(reader.number(CREATED_AT)?),
         sealed: Sealed {
-            key_id: KeyId::new(reader.text(KEY_ID)?).map_err(|_| damaged(KEY_ID))?,
+            key_id: key_id(item)?,
             bytes: match wanted {
                 true => reader.binary(SEALED)?.to_vec(),
                 false => Vec::new(),
             },
         },
-    };
-    Ok(Some(Seen {
-        record,
-        workspace_names,
-    }))
+    })
+}
+
+/// The key that sealed the record.
+pub(crate) fn key_id(item: &Item) -> Result<KeyId, StoreError> {
+    KeyId::new(Reader::new(item)?.text(KEY_ID)?).map_err(|_| damaged(KEY_ID))
 }
 
 /// A new connection's two items: its record and its facts.

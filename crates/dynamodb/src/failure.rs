@@ -51,7 +51,9 @@ impl Failure {
             | "ProvisionedThroughputExceededException"
             | "RequestLimitExceeded"
             | "ThrottlingError"
-            | "ThrottlingException" => Self::Throttled(text),
+            | "ThrottlingException"
+            // A transaction has the item in hand.
+            | "TransactionConflictException" => Self::Throttled(text),
             // An earlier attempt of this very request is under way.
             "TransactionInProgressException" => Self::Unanswered(text),
             _ => Self::Refused(text),

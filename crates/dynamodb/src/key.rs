@@ -124,6 +124,12 @@ impl Keys<'_> {
     }
 }
 
+/// Whose the item with this partition key is.
+pub(crate) fn tenant_of(partition: &str) -> Option<Tenant> {
+    let (length, rest) = partition.split_once('#')?;
+    Tenant::new(rest.get(..length.parse().ok()?)?).ok()
+}
+
 /// The sort key of the workspace with this id.
 pub(crate) fn sort_of_workspace(id: u64) -> String {
     format!("{id:016}")

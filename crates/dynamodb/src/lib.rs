@@ -17,6 +17,7 @@ mod list;
 mod make;
 mod reads;
 mod roles;
+mod sealings;
 mod store;
 mod table;
 mod transaction;

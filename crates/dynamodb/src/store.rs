@@ -1,10 +1,12 @@
 //! The store.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
-use patchbay_core::model::{Caller, ConnectionId, Name, Person, Record, Role, Tenant, Timestamp, WorkspaceId};
+use patchbay_core::model::{Caller, ConnectionId, KeyId, Name, Person, Record, Role, Tenant, Timestamp, WorkspaceId};
+use patchbay_core::rotation::{Held, Place, Replacement, Sealings, Step};
 use patchbay_core::store::{
     Attach, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome, DetachOutcome, ListOutcome, ListQuery,
     ListWorkspacesOutcome, Lookup, Seen, Store, StoreError, WorkspacesOf,
@@ -14,7 +16,7 @@ use crate::again::Patience;
 use crate::key::Key;
 use crate::reads::Reads;
 use crate::table::Table;
-use crate::{connections, list, workspaces};
+use crate::{connections, list, sealings, workspaces};
 
 /// A store on one table. Clones share the client. Nothing is kept between calls, so that any number of processes may
 /// use one table.
@@ -123,5 +125,25 @@ impl Store for DynamoStore {
     async fn ready(&self) -> Result<(), StoreError> {
         let nothing = vec![Key::of_nothing()];
         self.table().read(nothing, None, Reads::Strong).await.map(|_| ())
+    }
+}
+
+impl Sealings for DynamoStore {
+    async fn count_sealed(&self, after: Option<Place>) -> Result<Step<BTreeMap<KeyId, u64>>, StoreError> {
+        sealings::count(&self.table(), after).await
+    }
+
+    /// Counts items of every kind against `most`, so that a step may find few records or none.
+    async fn sealed_otherwise(
+        &self,
+        key: &KeyId,
+        after: Option<Place>,
+        most: u16,
+    ) -> Result<Step<Vec<Held>>, StoreError> {
+        sealings::otherwise(&self.table(), key, after, most).await
+    }
+
+    async fn replace_sealed(&self, replacements: Vec<Replacement>) -> Result<usize, StoreError> {
+        sealings::replace(&self.table(), replacements).await
     }
 }

@@ -9,6 +9,7 @@ pub mod connections;
 pub mod database;
 mod facts;
 pub mod schema;
+pub mod sealings;
 pub mod statements;
 pub mod workspaces;
 

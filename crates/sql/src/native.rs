@@ -1,10 +1,12 @@
 //! The store of the native server: one SQLite file in a data folder.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use patchbay_core::audit::{Kind, Made, Outcome, Record as AuditRecord};
-use patchbay_core::model::{Caller, ConnectionId, Name, Record, Timestamp, WorkspaceId};
+use patchbay_core::model::{Caller, ConnectionId, KeyId, Name, Record, Timestamp, WorkspaceId};
+use patchbay_core::rotation::{Held, Place, Replacement, Sealings, Step};
 use patchbay_core::store::{
     Attach, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome, DetachOutcome, ListOutcome, ListQuery,
     ListWorkspacesOutcome, Lookup, Seen, Store, StoreError, WorkspacesOf,
@@ -16,7 +18,7 @@ use crate::folder::{self, OpenError};
 use crate::readers::Readers;
 pub use crate::writer::OnCommit;
 use crate::writer::Writer;
-use crate::{connections, database, statements, workspaces};
+use crate::{connections, database, sealings, statements, workspaces};
 
 /// How a store is opened.
 #[derive(Default)]
@@ -203,5 +205,29 @@ impl Store for NativeStore {
             trail.keep(record.to_json()).await?;
         }
         Ok(None)
+    }
+}
+
+impl Sealings for NativeStore {
+    async fn count_sealed(&self, _: Option<Place>) -> Result<Step<BTreeMap<KeyId, u64>>, StoreError> {
+        let found = self.read_list(|statements| sealings::count(statements)).await?;
+        Ok(Step { found, next: None })
+    }
+
+    async fn sealed_otherwise(
+        &self,
+        key: &KeyId,
+        after: Option<Place>,
+        most: u16,
+    ) -> Result<Step<Vec<Held>>, StoreError> {
+        let key = key.clone();
+        self.read_list(move |statements| sealings::otherwise(statements, &key, after.as_ref(), most))
+            .await
+    }
+
+    async fn replace_sealed(&self, replacements: Vec<Replacement>) -> Result<usize, StoreError> {
+        self.writer
+            .write(move |statements| sealings::replace(statements, &replacements))
+            .await
     }
 }

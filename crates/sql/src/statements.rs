@@ -142,6 +142,16 @@ statements! {
             UNION SELECT workspace_id FROM member WHERE tenant = ?1 AND kind = 1 AND subject = ?3) m
           CROSS JOIN workspace w ON w.tenant = ?1 AND w.id = m.workspace_id ORDER BY w.id";
 
+    // For the rotation of keys, over all tenants.
+
+    COUNT_BY_KEY = "SELECT key_id, count(*) FROM connection WHERE key_id >= '' GROUP BY key_id";
+    /// `?1` and `?2` key and seq to start after, `?3` the key that seals now, `?4` how many rows. The order is that of the
+    /// index on keys, which passes over what is sealed with `?3` without reading it.
+    SEALED_OTHERWISE = "SELECT c.id, c.name, c.type, c.owner, c.created_at, c.key_id, c.sealed, c.tenant, c.seq
+          FROM connection c WHERE (c.key_id, c.seq) > (?1, ?2) AND c.key_id <> ?3 ORDER BY c.key_id, c.seq LIMIT ?4";
+    /// `?1` id, `?2` the key that is expected, `?3` and `?4` the new key and sealed bytes. Gives a row if it was so.
+    RESEAL = "UPDATE connection SET key_id = ?3, sealed = ?4 WHERE id = ?1 AND key_id = ?2 RETURNING seq";
+
     // What walks a whole table, for export and check: a range of its key from the first on, in its order.
 
     EVERY_COUNTER = "SELECT tenant, last FROM counter WHERE tenant >= '' ORDER BY tenant";

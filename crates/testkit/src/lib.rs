@@ -4,7 +4,7 @@
 //! [`Target`] to them: the core in this process over any store ([`InProcess`]), or a home behind an [`Address`]; where
 //! its reads may be late, as a [`Patient`]. [`MemoryStore`] is the reference model, and [`model`] holds stores and targets
 //! against it. [`races`] sets many clients on a target at once and checks what they were told. [`faults`] breaks a target
-//! on purpose, to show that the cases notice. [`StaleKv`] is what a home that reads from KV is tested over,
+//! on purpose, to show that the cases notice. [`rotation`] is what sealing everything again promises. [`StaleKv`] is what a home that reads from KV is tested over,
 //! [`DynamoDbLocal`] what a store on DynamoDB is, and [`dynamodb_proxy`] what may go wrong between the two; [`lambda`] has
 //! what AWS puts around a function, [`issuer`] signs tokens, right and wrong, and [`sample`] makes what tests of stores hand them;
 //! [`swaps`] changes what a store keeps behind its back.
@@ -20,6 +20,7 @@ mod memory;
 pub mod model;
 mod patient;
 pub mod races;
+pub mod rotation;
 mod runner;
 pub mod sample;
 mod stale_kv;

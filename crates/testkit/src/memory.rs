@@ -8,9 +8,10 @@ use patchbay_core::access::{self, Verdict};
 use patchbay_core::identity;
 use patchbay_core::limits;
 use patchbay_core::model::{
-    Attached, AttachmentId, Caller, ConnectionId, Name, Person, Record, Role, Tenant, Timestamp, Workspace,
+    Attached, AttachmentId, Caller, ConnectionId, KeyId, Name, Person, Record, Role, Tenant, Timestamp, Workspace,
     WorkspaceId, Workspaces,
 };
+use patchbay_core::rotation::{Held, Place, Replacement, Sealings, Step};
 use patchbay_core::store::{
     Attach, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome, DetachOutcome, ListOutcome, ListQuery,
     ListWorkspacesOutcome, Lookup, Seen, Store, StoreError, WorkspacesOf, row_bytes, workspace_bytes,
@@ -346,5 +347,63 @@ impl Store for MemoryStore {
 
     async fn ready(&self) -> Result<(), StoreError> {
         Ok(())
+    }
+}
+
+/// A walk goes by tenant and name; a place is the last of them before the next step, between which a line feed stands.
+impl Sealings for MemoryStore {
+    async fn count_sealed(&self, _: Option<Place>) -> Result<Step<BTreeMap<KeyId, u64>>, StoreError> {
+        let mut found = BTreeMap::new();
+        for kept in self.tenants().values().flat_map(|state| state.connections.values()) {
+            *found.entry(kept.record.sealed.key_id.clone()).or_default() += 1;
+        }
+        Ok(Step { found, next: None })
+    }
+
+    async fn sealed_otherwise(
+        &self,
+        key: &KeyId,
+        after: Option<Place>,
+        most: u16,
+    ) -> Result<Step<Vec<Held>>, StoreError> {
+        let place = |held: &Held| format!("{}\n{}", held.tenant, held.record.name);
+        let tenants = self.tenants();
+        let all = tenants.iter().flat_map(|(tenant, state)| {
+            state.connections.values().map(|kept| Held {
+                tenant: tenant.clone(),
+                record: kept.record.clone(),
+            })
+        });
+        let mut rest: Vec<Held> = all
+            .filter(|held| held.record.sealed.key_id != *key)
+            .filter(|held| after.as_ref().is_none_or(|after| place(held) > after.0))
+            .collect();
+        rest.sort_by_key(place);
+        let mut bytes = 0;
+        let fits = |held: &&Held| {
+            bytes += held.record.sealed.bytes.len();
+            bytes <= limits::RESEALED_BYTES
+        };
+        let taken = rest.iter().take(usize::from(most)).take_while(fits).count().max(1);
+        let next = match rest.get(taken) {
+            Some(_) => rest.get(taken - 1).map(|last| Place(place(last))),
+            None => None,
+        };
+        rest.truncate(taken);
+        Ok(Step { found: rest, next })
+    }
+
+    async fn replace_sealed(&self, replacements: Vec<Replacement>) -> Result<usize, StoreError> {
+        let (mut tenants, mut replaced) = (self.tenants(), 0);
+        for one in replacements {
+            let state = tenants.get_mut(&one.tenant);
+            let kept = state.and_then(|state| state.connections.get_mut(&one.name));
+            let as_read = |kept: &&mut Kept| kept.record.id == one.id && kept.record.sealed.key_id == one.expected;
+            if let Some(kept) = kept.filter(as_read) {
+                kept.record.sealed = one.sealed;
+                replaced += 1;
+            }
+        }
+        Ok(replaced)
     }
 }

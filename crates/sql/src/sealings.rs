@@ -1,0 +1,94 @@
+//! What rotation of keys takes, each to be run inside one transaction.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use patchbay_core::limits;
+use patchbay_core::model::{KeyId, Tenant};
+use patchbay_core::rotation::{Held, Place, Replacement, Step};
+use patchbay_core::store::StoreError;
+
+use crate::database::{Statements, Value, first, int, text};
+use crate::facts::{damaged, record, subject};
+use crate::statements as sql;
+
+/// [`Sealings::count_sealed`](patchbay_core::rotation::Sealings::count_sealed), all in one step.
+///
+/// # Errors
+/// What the database reports, or what is stored is damaged.
+pub fn count(statements: &dyn Statements) -> Result<BTreeMap<KeyId, u64>, StoreError> {
+    let mut counted = BTreeMap::new();
+    statements.query(sql::COUNT_BY_KEY, &[], &mut |row| {
+        let records = u64::try_from(int(row, 1)?).map_err(|_| damaged("count"))?;
+        counted.insert(key_id(text(row, 0)?)?, records);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(counted)
+}
+
+/// [`Sealings::sealed_otherwise`](patchbay_core::rotation::Sealings::sealed_otherwise), in the order of keys.
+///
+/// # Errors
+/// What the database reports, or what is stored is damaged.
+pub fn otherwise(
+    statements: &dyn Statements,
+    key: &KeyId,
+    after: Option<&Place>,
+    most: u16,
+) -> Result<Step<Vec<Held>>, StoreError> {
+    let (last_key, last_seq) = match after {
+        Some(place) => parsed(place)?,
+        None => ("", 0),
+    };
+    // One past the batch tells whether more follow.
+    let limit = i64::from(most) + 1;
+    let params = [last_key.into(), last_seq.into(), key.as_str().into(), limit.into()];
+    let (mut found, mut bytes) = (Vec::new(), 0_usize);
+    let (mut last, mut next) = (None, None);
+    statements.query(sql::SEALED_OTHERWISE, &params, &mut |row| {
+        let record = record(row, subject(text(row, 3)?)?)?;
+        bytes = bytes.saturating_add(record.sealed.bytes.len());
+        if found.len() >= usize::from(most) || (bytes > limits::RESEALED_BYTES && !found.is_empty()) {
+            next = last.take();
+            return Ok(ControlFlow::Break(()));
+        }
+        last = Some(Place(format!("{} {}", record.sealed.key_id, int(row, 8)?)));
+        let tenant = Tenant::new(text(row, 7)?).map_err(|_| damaged("tenant"))?;
+        found.push(Held { tenant, record });
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(Step { found, next })
+}
+
+/// [`Sealings::replace_sealed`](patchbay_core::rotation::Sealings::replace_sealed).
+///
+/// # Errors
+/// What the database reports; nothing is replaced then.
+pub fn replace(statements: &dyn Statements, replacements: &[Replacement]) -> Result<usize, StoreError> {
+    let mut replaced = 0;
+    for Replacement {
+        id, expected, sealed, ..
+    } in replacements
+    {
+        let params = [
+            Value::Blob(id.as_bytes()),
+            expected.as_str().into(),
+            sealed.key_id.as_str().into(),
+            Value::Blob(&sealed.bytes),
+        ];
+        replaced += usize::from(first(statements, sql::RESEAL, &params, |_| Ok(()))?.is_some());
+    }
+    Ok(replaced)
+}
+
+fn key_id(stored: &str) -> Result<KeyId, StoreError> {
+    KeyId::new(stored).map_err(|_| damaged("key id"))
+}
+
+/// The key and the seq of the last record before the next batch.
+fn parsed(place: &Place) -> Result<(&str, i64), StoreError> {
+    let parts = place.0.split_once(' ');
+    parts
+        .and_then(|(key, seq)| Some((key, seq.parse().ok()?)))
+        .ok_or_else(|| StoreError::Damaged("a rotation goes on from no place of this store".into()))
+}
