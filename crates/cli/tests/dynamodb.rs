@@ -199,3 +199,48 @@ fn a_start_without_table_keys_region_or_dynamodb_says_what_to_do() {
     elsewhere.current_dir(folder.path());
     assert!(refused(elsewhere).contains("needs --store dynamodb"));
 }
+
+#[test]
+fn keys_are_rotated_while_a_server_runs_over_the_table() {
+    const NEW: &str = "k2:BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB";
+    let table = fresh();
+    make(&table);
+    let server = Server::spawn(serve(&table));
+    for name in ["one", "two", "three"] {
+        let body = format!("{{\"name\":\"{name}\",\"type\":\"K\",\"details\":\"of {name}\"}}");
+        assert_eq!(server.call("connections/create", &body).0, 200);
+    }
+    server.stop();
+    let keys = |ring: &str, what: &str| {
+        let mut command = command(&table, &["keys", what, "--store", "dynamodb"]);
+        command.env("PATCHBAY_KEYS", ring);
+        command
+    };
+    assert_eq!(done(keys(KEYS, "status")), "k1: 3 records; it seals what is new\n");
+    let error = refused(keys(NEW, "rotate"));
+    assert!(error.contains("3 records are not sealed with k2"), "{error}");
+
+    let both = format!("{NEW},{KEYS}");
+    let mut running = serve(&table);
+    running.env("PATCHBAY_KEYS", &both);
+    let server = Server::spawn(running);
+    let rotated = "k1: 0 records; it may be taken out of the ring, and kept for backups from before\n\
+                   k2: 3 records; it seals what is new\n";
+    assert_eq!(done(keys(&both, "rotate")), rotated);
+    assert_eq!(done(keys(&both, "status")), rotated);
+    server.stop();
+
+    let mut running = serve(&table);
+    running.env("PATCHBAY_KEYS", NEW);
+    let server = Server::spawn(running);
+    for name in ["one", "two", "three"] {
+        let (status, answer) = server.call("connections/get", &format!("{{\"name\":\"{name}\"}}"));
+        assert_eq!(status, 200);
+        assert!(answer.contains(&format!("\"details\":\"of {name}\"")), "{answer}");
+    }
+    server.stop();
+
+    let mut keyless = keys(KEYS, "status");
+    keyless.env_remove("PATCHBAY_KEYS");
+    assert!(refused(keyless).contains("set PATCHBAY_KEYS"));
+}

@@ -45,6 +45,6 @@ pub use check::{Report, check};
 #[cfg(feature = "native")]
 pub use folder::{DATABASE_FILE, OpenError, has_database, is_inside, make as make_folder};
 #[cfg(feature = "native")]
-pub use native::{Audit, NativeStore, OnCommit, Options};
+pub use native::{Audit, NativeStore, OnCommit, Options, count_sealed};
 #[cfg(feature = "native")]
 pub use portable::{ExportError, ImportError, export, import};

@@ -13,7 +13,7 @@ use patchbay_core::store::{
 };
 
 use crate::audit::{self, Row, Trail, TrailThread};
-use crate::database::Statements;
+use crate::database::{Database as _, Statements};
 use crate::folder::{self, OpenError};
 use crate::readers::Readers;
 pub use crate::writer::OnCommit;
@@ -116,6 +116,24 @@ impl NativeStore {
         let listed = tokio::task::spawn_blocking(move || readers.read(read)).await;
         listed.unwrap_or_else(|error| Err(StoreError::Damaged(format!("a list did not end: {error}"))))
     }
+}
+
+/// How many records of a folder's database each key seals, beside a server that may be running.
+///
+/// # Errors
+/// Where there is no database of this version to read.
+pub fn count_sealed(data: &Path) -> Result<BTreeMap<KeyId, u64>, OpenError> {
+    let connection = folder::open_beside(data)?;
+    let counted = connection.transaction(|statements| {
+        Ok::<_, StoreError>(match folder::require_current(data, statements) {
+            Ok(()) => Ok(sealings::count(statements)?),
+            Err(error) => Err(error),
+        })
+    });
+    counted.unwrap_or_else(|error| {
+        let path = data.join(folder::DATABASE_FILE);
+        Err(OpenError::Database { path, error })
+    })
 }
 
 impl Store for NativeStore {

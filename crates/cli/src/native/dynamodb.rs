@@ -6,11 +6,13 @@ use anyhow::{Context as _, bail};
 use aws_config::BehaviorVersion;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Builder;
+use patchbay_core::seal::KeyRing;
 use patchbay_core::store::Store as _;
 use patchbay_dynamodb::client::{http_client, sdk_config};
 use patchbay_dynamodb::{DynamoStore, Made, Reads, make_table};
 
 use super::keys::{self, Source};
+use super::rotation;
 use super::serve::{self, Serving};
 use super::settings::{self, ReadsMode, TableAt};
 
@@ -42,11 +44,7 @@ pub fn create_table(at: &TableAt) -> anyhow::Result<()> {
 pub fn serve(serving: Serving<'_>) -> anyhow::Result<()> {
     let at = &serving.settings.table;
     let name = name(at)?;
-    let ring = settings::keys()?.context(
-        "no data folder, no keys: set PATCHBAY_KEYS, the same for every server over this table; `patchbay keys generate` \
-         prints an entry",
-    )?;
-    let ring = keys::of_variable(&ring)?;
+    let ring = ring()?;
     serve::runtime()?.block_on(async {
         let reads = match serving.settings.reads {
             Some(ReadsMode::Eventual) => Reads::Eventual,
@@ -59,6 +57,40 @@ pub fn serve(serving: Serving<'_>) -> anyhow::Result<()> {
         let place = format!("the table {name} on DynamoDB");
         serving.run(native, &place, &Source::Variable).await
     })
+}
+
+/// Says how many records each key seals.
+///
+/// # Errors
+/// What stopped it, in a sentence that says what to do.
+pub fn status(at: &TableAt) -> anyhow::Result<()> {
+    let (name, ring) = (name(at)?, ring()?);
+    rotation::runtime()?.block_on(async {
+        let store = DynamoStore::new(client(at).await?, name);
+        rotation::say(&ring, &rotation::count(&store).await?);
+        Ok(())
+    })
+}
+
+/// Seals again what others than the ring's first key sealed.
+///
+/// # Errors
+/// What stopped it, in a sentence that says what to do; that not all is sealed with the first key.
+pub fn rotate(at: &TableAt) -> anyhow::Result<()> {
+    let (name, ring) = (name(at)?, ring()?);
+    rotation::runtime()?.block_on(async {
+        let store = DynamoStore::new(client(at).await?, name);
+        rotation::all(&store, &ring).await
+    })
+}
+
+/// The ring, for which there is no place but the variable.
+fn ring() -> anyhow::Result<KeyRing> {
+    let ring = settings::keys()?.context(
+        "no data folder, no keys: set PATCHBAY_KEYS, the same for every server over this table; `patchbay keys generate` \
+         prints an entry",
+    )?;
+    keys::of_variable(&ring)
 }
 
 fn name(at: &TableAt) -> anyhow::Result<&str> {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, ensure};
 use patchbay_core::model::KeyId;
 use patchbay_core::seal::{self, KeyRing};
+use patchbay_sql::OpenError;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::settings;
@@ -94,6 +95,17 @@ pub fn existing(variable: Option<SecretString>, data: &Path) -> anyhow::Result<O
         }
         Err(error) => Err(error).with_context(|| format!("the keys in {} cannot be read", file.display())),
     }
+}
+
+/// The ring of a folder whose database is there, as [`existing`] finds it.
+///
+/// # Errors
+/// As those of [`existing`], or where there is neither.
+pub fn of_database(data: &Path) -> anyhow::Result<KeyRing> {
+    let found = existing(settings::keys()?, data)?;
+    // The keys are there wherever a database is, or the look for them has failed.
+    let (ring, _) = found.with_context(|| OpenError::NoDatabase(data.to_owned()))?;
+    Ok(ring)
 }
 
 /// The ring of `PATCHBAY_KEYS`.

@@ -7,6 +7,7 @@ mod dynamodb;
 mod files;
 mod keys;
 mod log;
+mod rotation;
 mod serve;
 mod settings;
 mod upkeep;
@@ -35,6 +36,12 @@ pub fn run() -> anyhow::Result<()> {
             writeln!(std::io::stdout(), "{}", entry.expose_secret())?;
             Ok(())
         }
+        Some(Command::Keys {
+            command: KeysCommand::Status(at),
+        }) => rotation::status(&at, &cli.data),
+        Some(Command::Keys {
+            command: KeysCommand::Rotate(at),
+        }) => rotation::rotate(&at, &cli.data),
         Some(Command::Table {
             command: TableCommand::Create(table),
         }) => dynamodb::create_table(&table),

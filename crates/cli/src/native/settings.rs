@@ -47,7 +47,7 @@ pub enum Command {
         #[command(subcommand)]
         command: TableCommand,
     },
-    /// Make keys.
+    /// Make keys, say what they seal, and seal everything with a new one.
     Keys {
         #[command(subcommand)]
         command: KeysCommand,
@@ -75,6 +75,21 @@ pub enum KeysCommand {
         #[arg(long, default_value = "k1", value_parser = |id: &str| KeyId::new(id))]
         id: KeyId,
     },
+    /// Say how many records each key seals; the server may run.
+    Status(StoreAt),
+    /// Seal again, with the first key of the ring, what others sealed. It may be interrupted, and run again. Over a data
+    /// folder the server must not run; over a table every server may.
+    Rotate(StoreAt),
+}
+
+/// Where everything is kept.
+#[derive(Debug, Args)]
+pub struct StoreAt {
+    /// Where everything is kept: in the data folder, or in a table on DynamoDB.
+    #[arg(long, env = "PATCHBAY_STORE", value_enum, default_value = "sqlite")]
+    pub store: StoreKind,
+    #[command(flatten)]
+    pub table: TableAt,
 }
 
 /// What to do with tokens.

@@ -9,7 +9,6 @@ use clap::Subcommand;
 use patchbay_core::api::Host as _;
 use patchbay_core::model::{Subject, Tenant};
 use patchbay_core::portable::Totals;
-use patchbay_core::seal::KeyRing;
 use patchbay_sql::NewOwner;
 use tempfile::NamedTempFile;
 
@@ -116,16 +115,8 @@ fn restore(data: &Path, file: &Path, replace: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The ring of a folder whose database is there.
-fn ring(data: &Path) -> anyhow::Result<KeyRing> {
-    let found = keys::existing(settings::keys()?, data)?;
-    // The keys are there wherever a database is, or the look for them has failed.
-    let (ring, _) = found.with_context(|| patchbay_sql::OpenError::NoDatabase(data.to_owned()))?;
-    Ok(ring)
-}
-
 fn check(data: &Path) -> anyhow::Result<()> {
-    let report = patchbay_sql::check(data, &ring(data)?)?;
+    let report = patchbay_sql::check(data, &keys::of_database(data)?)?;
     say(format_args!(
         "{} connections, {} attachments, {} workspaces, {} members.",
         report.connections, report.attachments, report.workspaces, report.members
@@ -153,7 +144,7 @@ fn check(data: &Path) -> anyhow::Result<()> {
 }
 
 fn export(data: &Path, output: Option<&Path>, in_the_clear: bool) -> anyhow::Result<()> {
-    let ring = in_the_clear.then(|| ring(data)).transpose()?;
+    let ring = in_the_clear.then(|| keys::of_database(data)).transpose()?;
     let Some(output) = output else {
         let mut stdout = BufWriter::new(std::io::stdout().lock());
         patchbay_sql::export(data, ring.as_ref(), &mut stdout)?;
@@ -218,7 +209,7 @@ fn counted(totals: Totals) -> String {
 }
 
 fn adopt(data: &Path, to: &NewOwner, dry_run: bool) -> anyhow::Result<()> {
-    let adopted = patchbay_sql::adopt(data, &ring(data)?, &NativeHost, to, dry_run)?;
+    let adopted = patchbay_sql::adopt(data, &keys::of_database(data)?, &NativeHost, to, dry_run)?;
     say(format_args!(
         "{} {} connections, {} workspaces.",
         if dry_run { "Would be adopted:" } else { "Adopted:" },

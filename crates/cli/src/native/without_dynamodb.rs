@@ -22,3 +22,19 @@ pub fn create_table(_: &TableAt) -> anyhow::Result<()> {
 pub fn serve(_: Serving<'_>) -> anyhow::Result<()> {
     bail!(MISSING)
 }
+
+/// Says so.
+///
+/// # Errors
+/// Always.
+pub fn status(_: &TableAt) -> anyhow::Result<()> {
+    bail!(MISSING)
+}
+
+/// Says so.
+///
+/// # Errors
+/// Always.
+pub fn rotate(_: &TableAt) -> anyhow::Result<()> {
+    bail!(MISSING)
+}

@@ -1,0 +1,175 @@
+//! `patchbay keys status` and `patchbay keys rotate`.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use patchbay_core::limits;
+use patchbay_core::model::KeyId;
+use patchbay_core::rotation::{self, KeyStatus, Left, Sealings, Step};
+use patchbay_core::seal::{KeyRing, OpenError as SealedError};
+use patchbay_sql::{NativeStore, OpenError, Options};
+use tokio::runtime::Runtime;
+
+use super::settings::{StoreAt, StoreKind, TableAt};
+use super::{dynamodb, keys};
+use crate::host::NativeHost;
+
+/// Time from one word of progress to the next, at least.
+const PROGRESS: Duration = Duration::from_secs(1);
+/// Damaged records that are named.
+const NAMED: usize = 100;
+
+/// Says how many records each key seals.
+///
+/// # Errors
+/// What stopped it, in a sentence that says what to do.
+pub fn status(at: &StoreAt, data: &Path) -> anyhow::Result<()> {
+    if at.store == StoreKind::Dynamodb {
+        return dynamodb::status(&at.table);
+    }
+    without_table(&at.table)?;
+    let ring = keys::of_database(data)?;
+    say(&ring, &patchbay_sql::count_sealed(data)?);
+    Ok(())
+}
+
+/// Seals again what others than the ring's first key sealed.
+///
+/// # Errors
+/// What stopped it, in a sentence that says what to do; that not all is sealed with the first key.
+pub fn rotate(at: &StoreAt, data: &Path) -> anyhow::Result<()> {
+    if at.store == StoreKind::Dynamodb {
+        return dynamodb::rotate(&at.table);
+    }
+    without_table(&at.table)?;
+    let ring = keys::of_database(data)?;
+    // A store that is opened is made where there is none.
+    let there = patchbay_sql::has_database(data);
+    ensure!(
+        there.with_context(|| format!("the data folder {} cannot be read", data.display()))?,
+        OpenError::NoDatabase(data.to_owned())
+    );
+    let store = NativeStore::open(data, Options::default())?;
+    runtime()?.block_on(all(&store, &ring))
+}
+
+fn without_table(at: &TableAt) -> anyhow::Result<()> {
+    ensure!(
+        at.table.is_none() && at.endpoint.is_none(),
+        "what is said of a table needs --store dynamodb beside it"
+    );
+    Ok(())
+}
+
+/// What a command waits with.
+///
+/// # Errors
+/// Where the system does not give what it takes.
+pub fn runtime() -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+/// Batch after batch, each of which stands, whatever becomes of the next; and how it ends.
+///
+/// # Errors
+/// What stopped it; that not all is sealed with the first key.
+pub async fn all(store: &impl Sealings, ring: &KeyRing) -> anyhow::Result<()> {
+    let (mut records, mut damaged, mut after) = (0_u64, 0, None);
+    let mut told = Instant::now();
+    loop {
+        let batch = rotation::reseal(store, ring, &NativeHost, after, limits::RESEALED).await;
+        let batch = batch.context("the rotation is not complete; run it again, and it goes on")?;
+        records += u64::try_from(batch.records).unwrap_or(u64::MAX);
+        for Left { tenant, id, error } in batch.left {
+            // Those without their key are in the count.
+            if error == SealedError::Damaged {
+                damaged += 1;
+                if damaged <= NAMED {
+                    progress(format_args!("connection {id} of the tenant {tenant}: {error}"));
+                }
+            }
+        }
+        after = batch.next;
+        if after.is_none() {
+            break;
+        }
+        if told.elapsed() >= PROGRESS {
+            told = Instant::now();
+            progress(format_args!("Sealed again so far: {}.", many(records)));
+        }
+    }
+    progress(format_args!("Sealed again: {}.", many(records)));
+    if damaged > NAMED {
+        progress(format_args!(
+            "In all {damaged} are damaged; the first {NAMED} are named above."
+        ));
+    }
+    let counted = count(store).await?;
+    say(ring, &counted);
+    let others: u64 = counted
+        .iter()
+        .filter(|(id, _)| *id != ring.sealing_key())
+        .map(|(_, records)| records)
+        .sum();
+    ensure!(
+        others == 0,
+        "{} {} not sealed with {}: put keys that are missing back into the ring, see that every server has {2} first in \
+         its own, and run it again",
+        many(others),
+        if others == 1 { "is" } else { "are" },
+        ring.sealing_key()
+    );
+    Ok(())
+}
+
+/// How many records each key seals.
+///
+/// # Errors
+/// What the store reports.
+pub async fn count(store: &impl Sealings) -> anyhow::Result<BTreeMap<KeyId, u64>> {
+    let (mut sum, mut after) = (BTreeMap::new(), None);
+    loop {
+        let Step { found, next } = store
+            .count_sealed(after)
+            .await
+            .context("the records cannot be counted")?;
+        for (key, records) in found {
+            *sum.entry(key).or_default() += records;
+        }
+        let Some(next) = next else { return Ok(sum) };
+        after = Some(next);
+    }
+}
+
+/// Says how every key stands, a line each.
+pub fn say(ring: &KeyRing, counted: &BTreeMap<KeyId, u64>) {
+    for status in rotation::statuses(ring, counted) {
+        // It stands so whether or not somebody reads it.
+        _ = writeln!(std::io::stdout(), "{}", line(&status));
+    }
+}
+
+fn line(status: &KeyStatus) -> String {
+    let KeyStatus { id, records, .. } = status;
+    let and = match status {
+        KeyStatus { sealing: true, .. } => "; it seals what is new",
+        KeyStatus { available: false, .. } => "; it is not in the ring, so that nothing opens what it sealed",
+        KeyStatus { records: 0, .. } => "; it may be taken out of the ring, and kept for backups from before",
+        _ => "",
+    };
+    format!("{id}: {}{and}", many(*records))
+}
+
+fn many(records: u64) -> String {
+    match records {
+        1 => "1 record".to_owned(),
+        _ => format!("{records} records"),
+    }
+}
+
+fn progress(line: std::fmt::Arguments<'_>) {
+    _ = writeln!(std::io::stderr(), "{line}");
+}
