@@ -4,7 +4,9 @@
 
 mod local;
 
+use futures_util::future::join_all;
 use local::local;
+use patchbay_testkit::dynamodb_proxy::Fault;
 use patchbay_testkit::rotation;
 
 /// Each promise over a table of its own.
@@ -25,3 +27,27 @@ promises!(
     what_does_not_open_is_left_and_told_of,
     a_batch_is_bounded_in_bytes,
 );
+
+#[tokio::test]
+async fn what_goes_wrong_once_stops_no_rotation_and_loses_nothing() {
+    let faults = [
+        Fault::LostRequest,
+        Fault::LostAnswer,
+        Fault::Reset,
+        Fault::InternalError,
+        Fault::OutOfService,
+        Fault::Throttled("ThrottlingException"),
+        Fault::Throttled("TransactionConflictException"),
+    ];
+    let trials = faults
+        .into_iter()
+        .flat_map(|fault| ["Scan", "UpdateItem"].map(|operation| (operation, fault)));
+    let trials = trials.map(|(operation, fault)| async move {
+        let local = local().await;
+        local.proxy.fail(operation, [fault]);
+        rotation::it_goes_on_beside_traffic(&local.store).await;
+        assert!(local.proxy.all_met(), "{operation} {fault:?}");
+        local.is_whole().await;
+    });
+    join_all(trials).await;
+}
