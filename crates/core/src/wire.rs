@@ -360,6 +360,8 @@ impl Json {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{KeyId, Record, Sealed, Timestamp};
+    use crate::store::row_bytes;
 
     fn msg(body: &str) -> String {
         Fields::parse(body.as_bytes(), &["name", "details"])
@@ -377,6 +379,34 @@ mod tests {
         assert_eq!(msg("{\"Name\":1}"), "`Name` is not a known field.");
         assert_eq!(msg("{\"name\":null,\"name\":1}"), "`name` is given twice.");
         assert_eq!(msg("{\"n\\u0061me\":null,\"name\":1}"), "`name` is given twice.");
+    }
+
+    #[test]
+    fn a_row_of_a_list_counts_for_what_it_takes() {
+        let named = |names: &[&str]| names.iter().map(|name| Name::new(name).unwrap()).collect();
+        for (name, workspace_names) in [
+            ("a", vec![]),
+            ("é\"\\/", named(&["w"])),
+            ("b", named(&["\"", "\\", "ü"])),
+        ] {
+            let seen = Seen {
+                record: Record {
+                    id: ConnectionId::from_random([7; 16]),
+                    name: Name::new(name).unwrap(),
+                    connection_type: ConnectionType::new("KAFKA\"").unwrap(),
+                    owner: Subject::new("ann").unwrap(),
+                    created_at: Timestamp::from_micros(1),
+                    sealed: Sealed {
+                        key_id: KeyId::new("k1").unwrap(),
+                        bytes: Vec::new(),
+                    },
+                },
+                workspace_names,
+            };
+            let mut json = Json::default();
+            json.connection(&seen, &Details::null()).literal(",");
+            assert_eq!(row_bytes(&seen), json.len());
+        }
     }
 
     #[test]
