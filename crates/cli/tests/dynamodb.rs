@@ -224,7 +224,7 @@ fn keys_are_rotated_while_a_server_runs_over_the_table() {
     let mut running = serve(&table);
     running.env("PATCHBAY_KEYS", &both);
     let server = Server::spawn(running);
-    let rotated = "k1: 0 records; it may be taken out of the ring, and kept for backups from before\n\
+    let rotated = "k1: 0 records; only backups from before may need it, once no server seals with it\n\
                    k2: 3 records; it seals what is new\n";
     assert_eq!(done(keys(&both, "rotate")), rotated);
     assert_eq!(done(keys(&both, "status")), rotated);

@@ -67,7 +67,7 @@ fn a_new_key_comes_first_everything_is_sealed_with_it_and_the_old_one_goes() {
     server.stop();
 
     let rotated = "new: 3 records; it seals what is new\n\
-                   old: 0 records; it may be taken out of the ring, and kept for backups from before\n";
+                   old: 0 records; only backups from before may need it, once no server seals with it\n";
     assert_eq!(done(upkeep(data, &["keys", "rotate"])), rotated);
     assert_eq!(
         done(upkeep(data, &["keys", "rotate"])),
@@ -190,4 +190,69 @@ fn a_folder_without_a_database_is_not_made_into_one() {
         assert!(refused(elsewhere).contains("needs --store dynamodb"));
     }
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+/// Creates one connection with this key ring.
+fn create_with(data: &Path, entries: &[&str], name: &str) {
+    set_keys(data, entries);
+    let server = Server::start(data);
+    create(&server, name);
+    server.stop();
+}
+
+#[test]
+fn a_rotation_with_another_secret_than_the_one_that_sealed_is_refused_before_it_changes_anything() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path();
+    create_with(data, &[OLD], "one");
+    create_with(data, &[NEW, OLD], "two");
+    set_keys(data, &[&NEW.replace("new:B", "new:C"), OLD]);
+    let before = status(data);
+    let error = refused(upkeep(data, &["keys", "rotate"]));
+    assert!(error.contains("1 of the records name the key `new`"), "{error}");
+    assert_eq!(status(data), before);
+    set_keys(data, &[NEW, OLD]);
+    done(upkeep(data, &["keys", "rotate"]));
+}
+
+#[test]
+fn a_new_key_out_of_the_variable_is_told_to_be_compared() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path();
+    create_with(data, &[OLD], "one");
+    let rotate = || {
+        let mut command = upkeep(data, &["keys", "rotate"]);
+        command.env("PATCHBAY_KEYS", [NEW, OLD].join(","));
+        let output = command.output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let warning = "Nothing is sealed with new yet";
+    assert!(rotate().contains(warning));
+    assert!(!rotate().contains(warning), "there is something by now");
+}
+
+#[test]
+fn damaged_records_and_rows_are_named_passed_and_fail_the_rotation() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path();
+    for name in ["one", "two", "three"] {
+        create_with(data, &[OLD], name);
+    }
+    let database = rusqlite::Connection::open(data.join(patchbay_sql::DATABASE_FILE)).unwrap();
+    let changed = database.execute_batch(
+        "UPDATE connection SET sealed = x'01' WHERE name = 'one'; UPDATE connection SET owner = '' WHERE name = 'two'",
+    );
+    changed.unwrap();
+    drop(database);
+    set_keys(data, &[NEW, OLD]);
+    let error = refused(upkeep(data, &["keys", "rotate"]));
+    for said in [
+        "of the tenant default: the sealed details",
+        "row 2 of the table `connection`: a stored subject",
+        "2 records are not sealed with new, and 2 damaged",
+    ] {
+        assert!(error.contains(said), "{error}");
+    }
+    assert!(status(data).starts_with("new: 1 record;"));
 }

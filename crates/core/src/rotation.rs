@@ -1,13 +1,15 @@
 //! Rotation of keys: what it takes of a store, and a step of it.
 //!
-//! A new key is put first in the ring of every server; then what others sealed is sealed again, batch by batch, until
-//! [`Sealings::count_sealed`] finds nothing under the old key, which may be taken out then. Each record is replaced by
-//! itself and only as it was read, so that it may be broken off and begun again at any time, beside any traffic.
+//! A new key is put first in the ring of every server. Where it has sealed something already, [`prove`] sees that this
+//! opens; then what others sealed is sealed again, batch by batch, until [`Sealings::count_sealed`] finds nothing under the
+//! old key, which no record needs any more. Each record is replaced by itself and only as it was read, so that a rotation
+//! may be broken off and begun again at any time, beside any traffic.
 
 use std::collections::BTreeMap;
 use std::future::Future;
 
 use crate::api::Host;
+use crate::limits;
 use crate::model::{ConnectionId, KeyId, Name, Record, Sealed, Tenant};
 use crate::seal::{KeyRing, OpenError};
 use crate::store::StoreError;
@@ -49,6 +51,25 @@ pub struct Replacement {
     pub sealed: Sealed,
 }
 
+/// Something in a record's place that is no record which this version reads. Says which and why, nothing of details.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{at}: {why}")]
+pub struct Unreadable {
+    /// Where the store has it.
+    pub at: String,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+/// Which records a walk gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// Those that this key sealed.
+    SealedWith(KeyId),
+    /// Those that another key sealed.
+    SealedOtherwise(KeyId),
+}
+
 /// What rotation takes of a store: over all tenants, and on nobody's behalf. A walk finds every record that exists
 /// throughout.
 pub trait Sealings {
@@ -58,14 +79,14 @@ pub trait Sealings {
         after: Option<Place>,
     ) -> impl Future<Output = Result<Step<BTreeMap<KeyId, u64>>, StoreError>>;
 
-    /// Records that another key than `key` sealed: at most `most`, and no more than
-    /// [`limits::RESEALED_BYTES`](crate::limits::RESEALED_BYTES) of sealed bytes, but one where it alone has more.
-    fn sealed_otherwise(
+    /// Walks over records: at most `most`, and no more than [`limits::RESEALED_BYTES`](crate::limits::RESEALED_BYTES) of
+    /// sealed bytes, but one where it alone has more. What cannot be read is told of in its place, and passed.
+    fn sealed(
         &self,
-        key: &KeyId,
+        wanted: Wanted,
         after: Option<Place>,
         most: u16,
-    ) -> impl Future<Output = Result<Step<Vec<Held>>, StoreError>>;
+    ) -> impl Future<Output = Result<Step<Vec<Result<Held, Unreadable>>>, StoreError>>;
 
     /// Replaces sealings, and nothing else of the records, each whole or not at all. A record that is gone, or that the
     /// expected key does not seal any more, is left alone, also where another has its name by now. Gives how many were
@@ -73,29 +94,105 @@ pub trait Sealings {
     fn replace_sealed(&self, replacements: Vec<Replacement>) -> impl Future<Output = Result<usize, StoreError>>;
 }
 
+/// What there is to show that the ring has the sealing key's right secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Proof {
+    /// A record that it sealed opens.
+    Opens,
+    /// Nothing yet: this is where the search goes on.
+    Search(Search),
+    /// It has sealed no record so far.
+    Nothing,
+}
+
+/// How far the search for a record is that the sealing key sealed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Search {
+    /// Where it goes on; `None` at its beginning.
+    pub after: Option<Place>,
+    /// Records that name the key and do not open.
+    pub failed: u32,
+}
+
+/// Records that name the key and do not open, after which there is no hope that the next one does.
+const HOPELESS: u32 = 100;
+
+/// Why a rotation must not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum Unproved {
+    /// The ring's secret is not the one that sealed.
+    #[error(
+        "{failed} of the records name the key `{key}`, and the secret that the ring has for it opens none of them: give \
+         the ring the secret that sealed them, or another key first, with an id of its own"
+    )]
+    WrongSecret {
+        /// The sealing key.
+        key: KeyId,
+        /// Records that it does not open.
+        failed: u32,
+    },
+    /// Storage failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Takes one step to find out, before the first batch, whether the ring's secret for the sealing key is the one that
+/// sealed already: what would be sealed with another one under the same id, nobody else could open.
+///
+/// # Errors
+/// That it is not, or what the store reports.
+pub async fn prove(store: &impl Sealings, ring: &KeyRing, search: Search) -> Result<Proof, Unproved> {
+    let Search { after, mut failed } = search;
+    let key = ring.sealing_key();
+    let wanted = Wanted::SealedWith(key.clone());
+    let step = store.sealed(wanted, after, limits::RESEALED).await?;
+    for Held { tenant, record } in step.found.iter().flatten() {
+        if ring.open(tenant, record).is_ok() {
+            return Ok(Proof::Opens);
+        }
+        failed += 1;
+    }
+    match step.next {
+        after @ Some(_) if failed < HOPELESS => Ok(Proof::Search(Search { after, failed })),
+        _ if failed > 0 => Err(Unproved::WrongSecret {
+            key: key.clone(),
+            failed,
+        }),
+        _ => Ok(Proof::Nothing),
+    }
+}
+
 /// What one batch did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resealed {
     /// Records that the ring's first key seals now.
     pub records: usize,
-    /// Records that stay as they are, since they do not open.
+    /// What stays as it is.
     pub left: Vec<Left>,
     /// Where the next batch begins; `None` after the last.
     pub next: Option<Place>,
 }
 
-/// A record that does not open, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Left {
-    /// Whose it is.
-    pub tenant: Tenant,
-    /// Its id.
-    pub id: ConnectionId,
-    /// Why it does not open.
-    pub error: OpenError,
+/// What is not sealed again, and why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Left {
+    /// A record whose details do not open.
+    #[error("connection {id} of the tenant {tenant}: {error}")]
+    Closed {
+        /// Whose it is.
+        tenant: Tenant,
+        /// Its id.
+        id: ConnectionId,
+        /// Why it does not open.
+        error: OpenError,
+    },
+    /// What is no record that this version reads.
+    #[error(transparent)]
+    Unreadable(Unreadable),
 }
 
-/// Seals one batch again with the ring's first key: at most `most` records.
+/// Seals one batch again with the ring's first key: at most `most` records, each of which is opened with the key that
+/// sealed it first, and once more as it is to be kept.
 ///
 /// # Errors
 /// What the store reports. What was replaced before stays so.
@@ -106,9 +203,17 @@ pub async fn reseal(
     after: Option<Place>,
     most: u16,
 ) -> Result<Resealed, StoreError> {
-    let Step { found, next } = store.sealed_otherwise(ring.sealing_key(), after, most).await?;
+    let wanted = Wanted::SealedOtherwise(ring.sealing_key().clone());
+    let Step { found, next } = store.sealed(wanted, after, most).await?;
     let (mut replacements, mut left) = (Vec::with_capacity(found.len()), Vec::new());
-    for Held { tenant, record } in found {
+    for found in found {
+        let Held { tenant, record } = match found {
+            Ok(held) => held,
+            Err(unreadable) => {
+                left.push(Left::Unreadable(unreadable));
+                continue;
+            }
+        };
         let id = record.id;
         match ring.reseal(host, &tenant, &record) {
             Ok(sealed) => replacements.push(Replacement {
@@ -118,7 +223,7 @@ pub async fn reseal(
                 expected: record.sealed.key_id,
                 sealed,
             }),
-            Err(error) => left.push(Left { tenant, id, error }),
+            Err(error) => left.push(Left::Closed { tenant, id, error }),
         }
     }
     let records = match replacements.is_empty() {

@@ -90,7 +90,11 @@ impl fmt::Debug for KeyRing {
 impl KeyRing {
     /// Takes comma-separated `key-id:secret`: key id `[a-z0-9-]{1,32}`, secret at least 43 of `[A-Za-z0-9_-]`. White
     /// space around an entry is ignored. The first key seals. The error names the entry by its place, never its text.
+    /// What begins with a brace is taken as [`Self::from_json`] takes it.
     pub fn parse(entries: &str) -> Result<Self, Invalid> {
+        if entries.trim_start().starts_with('{') {
+            return Self::from_json(entries);
+        }
         let entries = entries.split(',').map(|entry| {
             let entry = entry.trim().split_once(':');
             entry.ok_or("must be `key-id:secret`")
@@ -180,7 +184,8 @@ impl KeyRing {
         record
     }
 
-    /// Opens a record's details and seals them again with the first key.
+    /// Opens a record's details and seals them again with the first key. What comes out was opened once more, since it
+    /// takes the place of what can be opened now.
     ///
     /// # Errors
     /// Those of [`Self::open`].
@@ -188,10 +193,14 @@ impl KeyRing {
         let details = self.open(tenant, record)?;
         let key_id = self.sealing.id.clone();
         let aad = associated_data(tenant, record, &key_id);
-        Ok(Sealed {
+        let sealed = Sealed {
             bytes: encrypt(&self.sealing.details, host, details.expose(), &aad),
             key_id,
-        })
+        };
+        match self.open_as(tenant, record, &sealed)? == details {
+            true => Ok(sealed),
+            false => Err(OpenError::Damaged),
+        }
     }
 
     /// Opens a record's details.
@@ -200,9 +209,14 @@ impl KeyRing {
     /// [`OpenError::MissingKey`] where the ring lacks its key, [`OpenError::Damaged`] where the bytes were changed or
     /// moved from another record, name, type, owner, tenant or key.
     pub fn open(&self, tenant: &Tenant, record: &Record) -> Result<Details, OpenError> {
-        let id = &record.sealed.key_id;
+        self.open_as(tenant, record, &record.sealed)
+    }
+
+    /// Opens what is `sealed` as a record's details.
+    fn open_as(&self, tenant: &Tenant, record: &Record, sealed: &Sealed) -> Result<Details, OpenError> {
+        let id = &sealed.key_id;
         let key = self.key(id).ok_or_else(|| OpenError::MissingKey(id.clone()))?;
-        decrypt(&key.details, &record.sealed.bytes, &associated_data(tenant, record, id))
+        decrypt(&key.details, &sealed.bytes, &associated_data(tenant, record, id))
             .map(Details::new)
             .ok_or(OpenError::Damaged)
     }
@@ -449,7 +463,16 @@ mod tests {
             rotated.open(&tenant("t"), &sealed).unwrap().expose(),
             b"{\"password\":\"hunter2\"}"
         );
-        // It is the same key as in the other form.
+        // Either form is taken in the other's place, and it is the same key.
+        assert_eq!(
+            KeyRing::parse(&format!(
+                " {{\"k1\":\"{secret}\",\"k2\":\"{secret}\",\"sealing\":\"k2\"}}\n"
+            ))
+            .unwrap()
+            .sealing_key()
+            .as_str(),
+            "k2"
+        );
         assert!(
             KeyRing::parse(&format!("k1:{secret}"))
                 .unwrap()

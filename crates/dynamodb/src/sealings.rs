@@ -5,32 +5,35 @@ use std::collections::BTreeMap;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use patchbay_core::model::KeyId;
-use patchbay_core::rotation::{Held, Place, Replacement, Step};
+use patchbay_core::rotation::{Held, Place, Replacement, Step, Unreadable, Wanted};
 use patchbay_core::store::StoreError;
 use tokio::time::Instant;
 
 use crate::facts::{self, ID, KEY_ID, SEALED};
 use crate::failure::Failure;
-use crate::item::{VERSION, binary, text};
+use crate::item::{Item, PK, SK, VERSION, binary, damaged, text};
 use crate::key::{Key, Keys, tenant_of};
 use crate::table::{Page, Table};
 
-/// Writes that one batch has under way at a time.
-const PARALLEL: usize = 16;
+/// Writes that one batch has under way at a time, so that a rotation leaves a table's traffic its share.
+const PARALLEL: usize = 4;
+/// Items that one page of the table has at most: a page of a MiB of small ones takes seconds, and 256 read units at once.
+const SCANNED: u16 = 250;
 
-/// In one page of the table, at most a MiB of it.
+/// In one page of the table.
 pub(crate) async fn count(table: &Table, after: Option<Place>) -> Result<Step<BTreeMap<KeyId, u64>>, StoreError> {
     let page = Page {
         after: after.as_ref().map(key).transpose()?,
-        limit: None,
-        only: &[VERSION, KEY_ID],
+        limit: i32::from(SCANNED),
+        only: &[PK, SK, VERSION, KEY_ID],
         filter: format!("attribute_exists({SEALED})"),
         values: None,
     };
     let (items, next) = table.scan(page).await?;
     let mut found = BTreeMap::new();
     for item in &items {
-        *found.entry(facts::key_id(item)?).or_default() += 1;
+        let key = facts::key_id(item).map_err(|error| StoreError::Damaged(format!("{}: {error}", at(item))))?;
+        *found.entry(key).or_default() += 1;
     }
     Ok(Step {
         found,
@@ -39,32 +42,48 @@ pub(crate) async fn count(table: &Table, after: Option<Place>) -> Result<Step<BT
 }
 
 /// In one page of the table, at most a MiB of it, with `most` items of any kind.
-pub(crate) async fn otherwise(
+pub(crate) async fn sealed(
     table: &Table,
-    sealing: &KeyId,
+    wanted: &Wanted,
     after: Option<Place>,
     most: u16,
-) -> Result<Step<Vec<Held>>, StoreError> {
+) -> Result<Step<Vec<Result<Held, Unreadable>>>, StoreError> {
+    let (is, sealing) = match wanted {
+        Wanted::SealedWith(key) => ("=", key),
+        Wanted::SealedOtherwise(key) => ("<>", key),
+    };
     let page = Page {
         after: after.as_ref().map(key).transpose()?,
-        limit: Some(i32::from(most)),
+        limit: i32::from(most.min(SCANNED)),
         only: &facts::RECORD,
-        filter: format!("attribute_exists({SEALED}) AND {KEY_ID} <> :sealing"),
+        filter: format!("attribute_exists({SEALED}) AND {KEY_ID} {is} :sealing"),
         values: Some((":sealing", text(sealing.as_str()))),
     };
     let (items, next) = table.scan(page).await?;
-    let mut found = Vec::with_capacity(items.len());
-    for item in &items {
-        let tenant = Key::of(item).and_then(|key| tenant_of(&key.partition));
-        found.push(Held {
-            tenant: tenant.ok_or_else(|| crate::item::damaged("key"))?,
-            record: facts::record(item, true)?,
-        });
-    }
+    let read = |item: &Item| {
+        held(item).map_err(|error| Unreadable {
+            at: at(item),
+            why: error.to_string(),
+        })
+    };
     Ok(Step {
-        found,
+        found: items.iter().map(read).collect(),
         next: next.map(place),
     })
+}
+
+fn held(item: &Item) -> Result<Held, StoreError> {
+    let tenant = Key::of(item).and_then(|key| tenant_of(&key.partition));
+    Ok(Held {
+        tenant: tenant.ok_or_else(|| damaged("key"))?,
+        record: facts::record(item, true)?,
+    })
+}
+
+/// Which item it is, for people.
+fn at(item: &Item) -> String {
+    let partition = Key::of(item).map(|key| key.partition);
+    format!("the item {:?}", partition.unwrap_or_default())
 }
 
 /// In one write each, some at a time.

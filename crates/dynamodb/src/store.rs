@@ -2,21 +2,27 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use patchbay_core::model::{Caller, ConnectionId, KeyId, Name, Person, Record, Role, Tenant, Timestamp, WorkspaceId};
-use patchbay_core::rotation::{Held, Place, Replacement, Sealings, Step};
+use patchbay_core::rotation::{Held, Place, Replacement, Sealings, Step, Unreadable, Wanted};
 use patchbay_core::store::{
     Attach, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome, DetachOutcome, ListOutcome, ListQuery,
     ListWorkspacesOutcome, Lookup, Seen, Store, StoreError, WorkspacesOf,
 };
 
-use crate::again::Patience;
+use crate::again::{Pace, Patience, SERVING, UNHURRIED};
 use crate::key::Key;
 use crate::reads::Reads;
 use crate::table::Table;
 use crate::{connections, list, sealings, workspaces};
+
+/// Time to open a connection, and for one attempt, where nobody waits for an answer.
+const CONNECT: Duration = Duration::from_secs(10);
+const ATTEMPT: Duration = Duration::from_secs(30);
 
 /// A store on one table. Clones share the client. Nothing is kept between calls, so that any number of processes may
 /// use one table.
@@ -29,6 +35,7 @@ pub struct DynamoStore {
     client: Client,
     table: Arc<str>,
     reads: Reads,
+    pace: Pace,
 }
 
 impl DynamoStore {
@@ -40,6 +47,7 @@ impl DynamoStore {
             client: Client::from_conf(once.build()),
             table: table.into(),
             reads: Reads::default(),
+            pace: SERVING,
         }
     }
 
@@ -49,12 +57,27 @@ impl DynamoStore {
         Self { reads, ..self }
     }
 
+    /// The same store for a rotation of keys from an operator's machine: an attempt takes as long as a page of a busy table
+    /// may, and is repeated for three minutes with pauses of up to ten seconds.
+    #[must_use]
+    pub fn unhurried(self) -> Self {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT)
+            .operation_attempt_timeout(ATTEMPT);
+        let config = self.client.config().to_builder().timeout_config(timeouts.build());
+        Self {
+            client: Client::from_conf(config.build()),
+            pace: UNHURRIED,
+            ..self
+        }
+    }
+
     /// The table, for one call.
     fn table(&self) -> Table {
         Table {
             client: self.client.clone(),
             name: Arc::clone(&self.table),
-            patience: Patience::default(),
+            patience: Patience::new(self.pace),
         }
     }
 
@@ -134,13 +157,13 @@ impl Sealings for DynamoStore {
     }
 
     /// Counts items of every kind against `most`, so that a step may find few records or none.
-    async fn sealed_otherwise(
+    async fn sealed(
         &self,
-        key: &KeyId,
+        wanted: Wanted,
         after: Option<Place>,
         most: u16,
-    ) -> Result<Step<Vec<Held>>, StoreError> {
-        sealings::otherwise(&self.table(), key, after, most).await
+    ) -> Result<Step<Vec<Result<Held, Unreadable>>>, StoreError> {
+        sealings::sealed(&self.table(), &wanted, after, most).await
     }
 
     async fn replace_sealed(&self, replacements: Vec<Replacement>) -> Result<usize, StoreError> {

@@ -33,7 +33,7 @@ pub(crate) struct Page<'p> {
     /// The key to start after.
     pub(crate) after: Option<Key>,
     /// Items that are looked at, at most.
-    pub(crate) limit: Option<i32>,
+    pub(crate) limit: i32,
     /// Their attributes that are wanted.
     pub(crate) only: &'p [&'p str],
     /// Which of them.
@@ -132,7 +132,7 @@ impl Table {
             .scan()
             .table_name(&*self.name)
             .consistent_read(true)
-            .set_limit(page.limit)
+            .limit(page.limit)
             .set_exclusive_start_key(page.after.as_ref().map(Key::item))
             .filter_expression(page.filter);
         // Some attributes' names are words that expressions keep for themselves.

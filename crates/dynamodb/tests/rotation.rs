@@ -6,6 +6,8 @@ mod local;
 
 use futures_util::future::join_all;
 use local::local;
+use patchbay_core::rotation::Sealings as _;
+use patchbay_core::store::StoreError;
 use patchbay_testkit::dynamodb_proxy::Fault;
 use patchbay_testkit::rotation;
 
@@ -25,6 +27,7 @@ promises!(
     what_changes_meanwhile_stands,
     it_goes_on_beside_traffic,
     what_does_not_open_is_left_and_told_of,
+    a_wrong_secret_for_the_sealing_key_is_found_out,
     a_batch_is_bounded_in_bytes,
 );
 
@@ -50,4 +53,17 @@ async fn what_goes_wrong_once_stops_no_rotation_and_loses_nothing() {
         local.is_whole().await;
     });
     join_all(trials).await;
+}
+
+#[tokio::test]
+async fn a_page_that_takes_its_time_ends_a_call_that_somebody_waits_for_and_no_rotation() {
+    let local = local().await.beside(true).await;
+    let late = [Fault::LateAnswer; 10];
+    local.proxy.fail("Scan", late);
+    assert!(matches!(
+        local.store.count_sealed(None).await,
+        Err(StoreError::Unavailable(_))
+    ));
+    local.proxy.fail("Scan", late);
+    assert!(local.store.unhurried().count_sealed(None).await.is_ok());
 }

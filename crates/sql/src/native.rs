@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use patchbay_core::audit::{Kind, Made, Outcome, Record as AuditRecord};
 use patchbay_core::model::{Caller, ConnectionId, KeyId, Name, Record, Timestamp, WorkspaceId};
-use patchbay_core::rotation::{Held, Place, Replacement, Sealings, Step};
+use patchbay_core::rotation::{Held, Place, Replacement, Sealings, Step, Unreadable, Wanted};
 use patchbay_core::store::{
     Attach, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome, DetachOutcome, ListOutcome, ListQuery,
     ListWorkspacesOutcome, Lookup, Seen, Store, StoreError, WorkspacesOf,
@@ -232,14 +232,13 @@ impl Sealings for NativeStore {
         Ok(Step { found, next: None })
     }
 
-    async fn sealed_otherwise(
+    async fn sealed(
         &self,
-        key: &KeyId,
+        wanted: Wanted,
         after: Option<Place>,
         most: u16,
-    ) -> Result<Step<Vec<Held>>, StoreError> {
-        let key = key.clone();
-        self.read_list(move |statements| sealings::otherwise(statements, &key, after.as_ref(), most))
+    ) -> Result<Step<Vec<Result<Held, Unreadable>>>, StoreError> {
+        self.read_list(move |statements| sealings::sealed(statements, &wanted, after.as_ref(), most))
             .await
     }
 

@@ -5,10 +5,10 @@ use std::ops::ControlFlow;
 
 use patchbay_core::limits;
 use patchbay_core::model::{KeyId, Tenant};
-use patchbay_core::rotation::{Held, Place, Replacement, Step};
+use patchbay_core::rotation::{Held, Place, Replacement, Step, Unreadable, Wanted};
 use patchbay_core::store::StoreError;
 
-use crate::database::{Statements, Value, first, int, text};
+use crate::database::{Row, Statements, Value, blob, first, int, text};
 use crate::facts::{damaged, record, subject};
 use crate::statements as sql;
 
@@ -26,38 +26,55 @@ pub fn count(statements: &dyn Statements) -> Result<BTreeMap<KeyId, u64>, StoreE
     Ok(counted)
 }
 
-/// [`Sealings::sealed_otherwise`](patchbay_core::rotation::Sealings::sealed_otherwise), in the order of keys.
+/// [`Sealings::sealed`](patchbay_core::rotation::Sealings::sealed), in the order of keys.
 ///
 /// # Errors
-/// What the database reports, or what is stored is damaged.
-pub fn otherwise(
+/// What the database reports.
+pub fn sealed(
     statements: &dyn Statements,
-    key: &KeyId,
+    wanted: &Wanted,
     after: Option<&Place>,
     most: u16,
-) -> Result<Step<Vec<Held>>, StoreError> {
+) -> Result<Step<Vec<Result<Held, Unreadable>>>, StoreError> {
     let (last_key, last_seq) = match after {
         Some(place) => parsed(place)?,
         None => ("", 0),
+    };
+    let (sql, key) = match wanted {
+        Wanted::SealedWith(key) => (sql::SEALED_WITH, key),
+        Wanted::SealedOtherwise(key) => (sql::SEALED_OTHERWISE, key),
     };
     // One past the batch tells whether more follow.
     let limit = i64::from(most) + 1;
     let params = [last_key.into(), last_seq.into(), key.as_str().into(), limit.into()];
     let (mut found, mut bytes) = (Vec::new(), 0_usize);
     let (mut last, mut next) = (None, None);
-    statements.query(sql::SEALED_OTHERWISE, &params, &mut |row| {
-        let record = record(row, subject(text(row, 3)?)?)?;
-        bytes = bytes.saturating_add(record.sealed.bytes.len());
+    statements.query(sql, &params, &mut |row| {
+        bytes = bytes.saturating_add(blob(row, 6)?.len());
         if found.len() >= usize::from(most) || (bytes > limits::RESEALED_BYTES && !found.is_empty()) {
             next = last.take();
             return Ok(ControlFlow::Break(()));
         }
-        last = Some(Place(format!("{} {}", record.sealed.key_id, int(row, 8)?)));
-        let tenant = Tenant::new(text(row, 7)?).map_err(|_| damaged("tenant"))?;
-        found.push(Held { tenant, record });
+        let seq = int(row, 8)?;
+        last = Some(Place(format!("{} {seq}", text(row, 5)?)));
+        found.push(match held(row) {
+            Ok(held) => Ok(held),
+            Err(StoreError::Damaged(why)) => Err(Unreadable {
+                at: format!("row {seq} of the table `connection`"),
+                why,
+            }),
+            Err(error) => return Err(error),
+        });
         Ok(ControlFlow::Continue(()))
     })?;
     Ok(Step { found, next })
+}
+
+fn held(row: &dyn Row) -> Result<Held, StoreError> {
+    Ok(Held {
+        record: record(row, subject(text(row, 3)?)?)?,
+        tenant: Tenant::new(text(row, 7)?).map_err(|_| damaged("tenant"))?,
+    })
 }
 
 /// [`Sealings::replace_sealed`](patchbay_core::rotation::Sealings::replace_sealed).
@@ -87,7 +104,8 @@ fn key_id(stored: &str) -> Result<KeyId, StoreError> {
 
 /// The key and the seq of the last record before the next batch.
 fn parsed(place: &Place) -> Result<(&str, i64), StoreError> {
-    let parts = place.0.split_once(' ');
+    // A seq is a number; what a damaged key id may hold is not known.
+    let parts = place.0.rsplit_once(' ');
     parts
         .and_then(|(key, seq)| Some((key, seq.parse().ok()?)))
         .ok_or_else(|| StoreError::Damaged("a rotation goes on from no place of this store".into()))

@@ -145,6 +145,9 @@ statements! {
     // For the rotation of keys, over all tenants.
 
     COUNT_BY_KEY = "SELECT key_id, count(*) FROM connection WHERE key_id >= '' GROUP BY key_id";
+    /// As the next one, for what is sealed with `?3`.
+    SEALED_WITH = "SELECT c.id, c.name, c.type, c.owner, c.created_at, c.key_id, c.sealed, c.tenant, c.seq
+          FROM connection c WHERE c.key_id = ?3 AND c.seq > ?2 ORDER BY c.seq LIMIT ?4";
     /// `?1` and `?2` key and seq to start after, `?3` the key that seals now, `?4` how many rows. The order is that of the
     /// index on keys, which passes over what is sealed with `?3` without reading it.
     SEALED_OTHERWISE = "SELECT c.id, c.name, c.type, c.owner, c.created_at, c.key_id, c.sealed, c.tenant, c.seq

@@ -11,7 +11,7 @@ use patchbay_core::model::{
     Attached, AttachmentId, Caller, ConnectionId, KeyId, Name, Person, Record, Role, Tenant, Timestamp, Workspace,
     WorkspaceId, Workspaces,
 };
-use patchbay_core::rotation::{Held, Place, Replacement, Sealings, Step};
+use patchbay_core::rotation::{Held, Place, Replacement, Sealings, Step, Unreadable, Wanted};
 use patchbay_core::store::{
     Attach, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome, DetachOutcome, ListOutcome, ListQuery,
     ListWorkspacesOutcome, Lookup, Seen, Store, StoreError, WorkspacesOf, row_bytes, workspace_bytes,
@@ -360,12 +360,16 @@ impl Sealings for MemoryStore {
         Ok(Step { found, next: None })
     }
 
-    async fn sealed_otherwise(
+    async fn sealed(
         &self,
-        key: &KeyId,
+        wanted: Wanted,
         after: Option<Place>,
         most: u16,
-    ) -> Result<Step<Vec<Held>>, StoreError> {
+    ) -> Result<Step<Vec<Result<Held, Unreadable>>>, StoreError> {
+        let is_wanted = |by: &KeyId| match &wanted {
+            Wanted::SealedWith(key) => by == key,
+            Wanted::SealedOtherwise(key) => by != key,
+        };
         let place = |held: &Held| format!("{}\n{}", held.tenant, held.record.name);
         let tenants = self.tenants();
         let all = tenants.iter().flat_map(|(tenant, state)| {
@@ -375,7 +379,7 @@ impl Sealings for MemoryStore {
             })
         });
         let mut rest: Vec<Held> = all
-            .filter(|held| held.record.sealed.key_id != *key)
+            .filter(|held| is_wanted(&held.record.sealed.key_id))
             .filter(|held| after.as_ref().is_none_or(|after| place(held) > after.0))
             .collect();
         rest.sort_by_key(place);
@@ -390,7 +394,10 @@ impl Sealings for MemoryStore {
             None => None,
         };
         rest.truncate(taken);
-        Ok(Step { found: rest, next })
+        Ok(Step {
+            found: rest.into_iter().map(Ok).collect(),
+            next,
+        })
     }
 
     async fn replace_sealed(&self, replacements: Vec<Replacement>) -> Result<usize, StoreError> {

@@ -66,7 +66,7 @@ pub fn serve(serving: Serving<'_>) -> anyhow::Result<()> {
 pub fn status(at: &TableAt) -> anyhow::Result<()> {
     let (name, ring) = (name(at)?, ring()?);
     rotation::runtime()?.block_on(async {
-        let store = DynamoStore::new(client(at).await?, name);
+        let store = DynamoStore::new(client(at).await?, name).unhurried();
         rotation::say(&ring, &rotation::count(&store).await?);
         Ok(())
     })
@@ -79,8 +79,8 @@ pub fn status(at: &TableAt) -> anyhow::Result<()> {
 pub fn rotate(at: &TableAt) -> anyhow::Result<()> {
     let (name, ring) = (name(at)?, ring()?);
     rotation::runtime()?.block_on(async {
-        let store = DynamoStore::new(client(at).await?, name);
-        rotation::all(&store, &ring).await
+        let store = DynamoStore::new(client(at).await?, name).unhurried();
+        rotation::all(&store, &ring, &Source::Variable).await
     })
 }
 

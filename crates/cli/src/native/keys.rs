@@ -55,8 +55,9 @@ pub fn ring(variable: Option<SecretString>, data: &Path) -> anyhow::Result<(KeyR
             data.display()
         )
     })?;
-    if let Some(found) = existing(variable, data)? {
-        return Ok(found);
+    if let Some((ring, source)) = existing(variable, data)? {
+        settle(data, &source)?;
+        return Ok((ring, source));
     }
     let file = data.join(FILE);
     let entry = seal::generate_entry(&NativeHost, &KeyId::new("k1").map_err(anyhow::Error::new)?);
@@ -66,6 +67,20 @@ pub fn ring(variable: Option<SecretString>, data: &Path) -> anyhow::Result<(KeyR
         return Ok((ring, Source::Made(file)));
     }
     existing(None, data)?.with_context(unwritten)
+}
+
+/// Sees that a file of keys is on disk, by this name, before anything is sealed with a key that somebody has just put into
+/// it.
+///
+/// # Errors
+/// Where the file or its folder cannot be synced.
+pub fn settle(data: &Path, source: &Source) -> anyhow::Result<()> {
+    let Source::File(file) = source else { return Ok(()) };
+    let synced = fs::File::open(file).and_then(|keys| {
+        keys.sync_all()?;
+        fs::File::open(data)?.sync_all()
+    });
+    synced.with_context(|| format!("the keys in {} cannot be synced to disk", file.display()))
 }
 
 /// The ring of `PATCHBAY_KEYS`, or else of the data folder's file, if there is either.
@@ -101,11 +116,10 @@ pub fn existing(variable: Option<SecretString>, data: &Path) -> anyhow::Result<O
 ///
 /// # Errors
 /// As those of [`existing`], or where there is neither.
-pub fn of_database(data: &Path) -> anyhow::Result<KeyRing> {
+pub fn of_database(data: &Path) -> anyhow::Result<(KeyRing, Source)> {
     let found = existing(settings::keys()?, data)?;
     // The keys are there wherever a database is, or the look for them has failed.
-    let (ring, _) = found.with_context(|| OpenError::NoDatabase(data.to_owned()))?;
-    Ok(ring)
+    found.with_context(|| OpenError::NoDatabase(data.to_owned()))
 }
 
 /// The ring of `PATCHBAY_KEYS`.

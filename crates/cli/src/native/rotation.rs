@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use patchbay_core::limits;
 use patchbay_core::model::KeyId;
-use patchbay_core::rotation::{self, KeyStatus, Left, Sealings, Step};
+use patchbay_core::rotation::{self, KeyStatus, Left, Proof, Sealings, Search, Step};
 use patchbay_core::seal::{KeyRing, OpenError as SealedError};
 use patchbay_sql::{NativeStore, OpenError, Options};
 use tokio::runtime::Runtime;
 
+use super::keys::Source;
 use super::settings::{StoreAt, StoreKind, TableAt};
 use super::{dynamodb, keys};
 use crate::host::NativeHost;
@@ -31,7 +32,7 @@ pub fn status(at: &StoreAt, data: &Path) -> anyhow::Result<()> {
         return dynamodb::status(&at.table);
     }
     without_table(&at.table)?;
-    let ring = keys::of_database(data)?;
+    let (ring, _) = keys::of_database(data)?;
     say(&ring, &patchbay_sql::count_sealed(data)?);
     Ok(())
 }
@@ -45,7 +46,7 @@ pub fn rotate(at: &StoreAt, data: &Path) -> anyhow::Result<()> {
         return dynamodb::rotate(&at.table);
     }
     without_table(&at.table)?;
-    let ring = keys::of_database(data)?;
+    let (ring, source) = keys::of_database(data)?;
     // A store that is opened is made where there is none.
     let there = patchbay_sql::has_database(data);
     ensure!(
@@ -53,7 +54,8 @@ pub fn rotate(at: &StoreAt, data: &Path) -> anyhow::Result<()> {
         OpenError::NoDatabase(data.to_owned())
     );
     let store = NativeStore::open(data, Options::default())?;
-    runtime()?.block_on(all(&store, &ring))
+    keys::settle(data, &source)?;
+    runtime()?.block_on(all(&store, &ring, &source))
 }
 
 fn without_table(at: &TableAt) -> anyhow::Result<()> {
@@ -76,19 +78,32 @@ pub fn runtime() -> std::io::Result<Runtime> {
 ///
 /// # Errors
 /// What stopped it; that not all is sealed with the first key.
-pub async fn all(store: &impl Sealings, ring: &KeyRing) -> anyhow::Result<()> {
+pub async fn all(store: &impl Sealings, ring: &KeyRing, source: &Source) -> anyhow::Result<()> {
+    let key = ring.sealing_key();
+    if !proved(store, ring).await? && matches!(source, Source::Variable) {
+        progress(format_args!(
+            "Nothing is sealed with {key} yet, so nothing shows whether its secret here is the one that the servers have: \
+             see that it is."
+        ));
+    }
     let (mut records, mut damaged, mut after) = (0_u64, 0, None);
     let mut told = Instant::now();
     loop {
         let batch = rotation::reseal(store, ring, &NativeHost, after, limits::RESEALED).await;
         let batch = batch.context("the rotation is not complete; run it again, and it goes on")?;
         records += u64::try_from(batch.records).unwrap_or(u64::MAX);
-        for Left { tenant, id, error } in batch.left {
+        for left in batch.left {
             // Those without their key are in the count.
-            if error == SealedError::Damaged {
+            if !matches!(
+                &left,
+                Left::Closed {
+                    error: SealedError::MissingKey(_),
+                    ..
+                }
+            ) {
                 damaged += 1;
                 if damaged <= NAMED {
-                    progress(format_args!("connection {id} of the tenant {tenant}: {error}"));
+                    progress(format_args!("{left}"));
                 }
             }
         }
@@ -102,27 +117,39 @@ pub async fn all(store: &impl Sealings, ring: &KeyRing) -> anyhow::Result<()> {
         }
     }
     progress(format_args!("Sealed again: {}.", many(records)));
-    if damaged > NAMED {
-        progress(format_args!(
-            "In all {damaged} are damaged; the first {NAMED} are named above."
-        ));
-    }
     let counted = count(store).await?;
     say(ring, &counted);
     let others: u64 = counted
         .iter()
-        .filter(|(id, _)| *id != ring.sealing_key())
+        .filter(|(id, _)| *id != key)
         .map(|(_, records)| records)
         .sum();
+    let are = if others == 1 { "is" } else { "are" };
+    ensure!(
+        damaged == 0,
+        "{} {are} not sealed with {key}, and {damaged} damaged, of which the first {NAMED} are named above: delete them, or \
+         restore them from a backup",
+        many(others)
+    );
     ensure!(
         others == 0,
-        "{} {} not sealed with {}: put keys that are missing back into the ring, see that every server has {2} first in \
-         its own, and run it again",
-        many(others),
-        if others == 1 { "is" } else { "are" },
-        ring.sealing_key()
+        "{} {are} not sealed with {key}: put keys that are missing back into the ring, see that every server has {key} \
+         first in its own, and run it again",
+        many(others)
     );
     Ok(())
+}
+
+/// Whether a record that the ring's first key sealed already opens; there may be none.
+async fn proved(store: &impl Sealings, ring: &KeyRing) -> anyhow::Result<bool> {
+    let mut search = Search::default();
+    loop {
+        match rotation::prove(store, ring, search).await? {
+            Proof::Opens => return Ok(true),
+            Proof::Search(on) => search = on,
+            Proof::Nothing => return Ok(false),
+        }
+    }
 }
 
 /// How many records each key seals.
@@ -157,7 +184,7 @@ fn line(status: &KeyStatus) -> String {
     let and = match status {
         KeyStatus { sealing: true, .. } => "; it seals what is new",
         KeyStatus { available: false, .. } => "; it is not in the ring, so that nothing opens what it sealed",
-        KeyStatus { records: 0, .. } => "; it may be taken out of the ring, and kept for backups from before",
+        KeyStatus { records: 0, .. } => "; only backups from before may need it, once no server seals with it",
         _ => "",
     };
     format!("{id}: {}{and}", many(*records))

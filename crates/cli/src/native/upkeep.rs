@@ -116,7 +116,8 @@ fn restore(data: &Path, file: &Path, replace: bool) -> anyhow::Result<()> {
 }
 
 fn check(data: &Path) -> anyhow::Result<()> {
-    let report = patchbay_sql::check(data, &keys::of_database(data)?)?;
+    let (ring, _) = keys::of_database(data)?;
+    let report = patchbay_sql::check(data, &ring)?;
     say(format_args!(
         "{} connections, {} attachments, {} workspaces, {} members.",
         report.connections, report.attachments, report.workspaces, report.members
@@ -145,6 +146,7 @@ fn check(data: &Path) -> anyhow::Result<()> {
 
 fn export(data: &Path, output: Option<&Path>, in_the_clear: bool) -> anyhow::Result<()> {
     let ring = in_the_clear.then(|| keys::of_database(data)).transpose()?;
+    let ring = ring.map(|(ring, _)| ring);
     let Some(output) = output else {
         let mut stdout = BufWriter::new(std::io::stdout().lock());
         patchbay_sql::export(data, ring.as_ref(), &mut stdout)?;
@@ -209,7 +211,9 @@ fn counted(totals: Totals) -> String {
 }
 
 fn adopt(data: &Path, to: &NewOwner, dry_run: bool) -> anyhow::Result<()> {
-    let adopted = patchbay_sql::adopt(data, &keys::of_database(data)?, &NativeHost, to, dry_run)?;
+    let (ring, source) = keys::of_database(data)?;
+    keys::settle(data, &source)?;
+    let adopted = patchbay_sql::adopt(data, &ring, &NativeHost, to, dry_run)?;
     say(format_args!(
         "{} {} connections, {} workspaces.",
         if dry_run { "Would be adopted:" } else { "Adopted:" },
