@@ -76,9 +76,9 @@ class Home {
   }
 
   /** What it says to a `get` when it takes it from KV; asks until it does. */
-  async getFromKv(body, operation = 'connections/get') {
+  async getFromKv(body, operation = 'connections/get', options = {}) {
     return eventually(async () => {
-      const answer = await this.ask(operation, body);
+      const answer = await this.ask(operation, body, options);
       const { kv_reads, object_requests } = await answer.entry;
       return kv_reads > 0 && object_requests === 0 ? answer : undefined;
     }, `${JSON.stringify(body)} is not served from KV`);

@@ -68,11 +68,17 @@ impl Table {
     }
 }
 
-/// The function under `cargo lambda watch`.
+/// The function under `cargo lambda watch`, told these settings as well.
 ///
 /// # Errors
 /// Where it does not build, or does not come to answer.
-pub fn watched(cargo_lambda: &CargoLambda, table: &Table, workspaces: &str, base_path: &str) -> anyhow::Result<Server> {
+pub fn watched(
+    cargo_lambda: &CargoLambda,
+    table: &Table,
+    workspaces: &str,
+    base_path: &str,
+    settings: &[(String, String)],
+) -> anyhow::Result<Server> {
     let mut watch = cargo_lambda.command()?;
     // So that the wait for its first answer is no wait for a compiler.
     build(&FUNCTION, ["patchbay"])?;
@@ -94,7 +100,8 @@ pub fn watched(cargo_lambda: &CargoLambda, table: &Table, workspaces: &str, base
             ("PATCHBAY_LOG", "error"),
             ("PATCHBAY_TABLE", TABLE),
             ("PATCHBAY_WORKSPACES", workspaces),
-        ]);
+        ])
+        .envs(settings.iter().cloned());
     Server::start_at(
         &mut watch,
         format!("http://127.0.0.1:{port}"),
@@ -119,7 +126,7 @@ pub fn events(cache: &Cache, patchbay: &Path, dynamodb_local: &Path) -> anyhow::
     let table = Table::start(cache, patchbay, dynamodb_local)?;
     let mut count = Count::default();
     for base_path in ["", MAPPING] {
-        let function = watched(&cargo_lambda, &table, "open", base_path)?;
+        let function = watched(&cargo_lambda, &table, "open", base_path, &[])?;
         for file in &files {
             let name = file.to_string_lossy();
             let wanted = match name.ends_with(MAPPED) == (base_path == MAPPING) {

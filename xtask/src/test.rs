@@ -1,15 +1,17 @@
 //! `cargo xtask test`: the checks and suites, and their count.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
+use serde::Deserialize;
 
 use crate::count::{self, Count};
 use crate::lambda;
-use crate::run::{build, cargo, command, succeed, watch};
+use crate::run::{build, cargo, command, output, succeed, watch};
 use crate::server::{self, Server};
 use crate::tools::{self, Cache};
 use crate::worker::{self, Reads};
@@ -48,6 +50,8 @@ enum Suite {
     Cargo,
     /// The conformance cases against the real home, with workspaces in this mode.
     Conformance(Home, &'static str),
+    /// The same, with managed workspaces, where callers bring an issuer's tokens, right and wrong ones.
+    Callers(Home),
     Python(&'static str),
     /// The real clients against the function.
     LambdaClients,
@@ -102,6 +106,7 @@ fn steps() -> Vec<Step> {
         [
             Step::Suite(Suite::Conformance(home, "open")),
             Step::Suite(Suite::Conformance(home, "managed")),
+            Step::Suite(Suite::Callers(home)),
             Step::Check(Check::Model(home, "open")),
             Step::Check(Check::Model(home, "managed")),
             Step::Check(Check::Races(home)),
@@ -131,6 +136,7 @@ impl fmt::Display for Step {
             Self::Check(Check::WorkerSize) => f.write_str("worker-size"),
             Self::Suite(Suite::Cargo) => f.write_str("cargo"),
             Self::Suite(Suite::Conformance(home, mode)) => write!(f, "{home}conformance-{mode}"),
+            Self::Suite(Suite::Callers(home)) => write!(f, "{home}conformance-callers"),
             Self::Suite(Suite::Python(suite)) => f.write_str(suite),
             Self::Suite(Suite::LambdaClients) => f.write_str("lambda-clients"),
             Self::Suite(Suite::LambdaEvents) => f.write_str("lambda-events"),
@@ -214,12 +220,12 @@ impl Check {
                     Home::Worker(_) => &["--operations", "3000"],
                     Home::Native => &[],
                 };
-                let success = against(*home, cache, "open", "patchbay-races", arguments)?.0;
+                let success = against(*home, cache, "open", &[], "patchbay-races", arguments)?.0;
                 ensure!(success, "what clients were told does not fit together");
                 Ok(())
             }
             Self::Model(home, mode) => {
-                let success = against(*home, cache, mode, "patchbay-model", &home.bound())?.0;
+                let success = against(*home, cache, mode, &[], "patchbay-model", &home.bound())?.0;
                 ensure!(success, "it does not answer as the model does");
                 Ok(())
             }
@@ -267,11 +273,14 @@ impl Suite {
                 (success, count::cargo(&output))
             }
             Self::Conformance(home, mode) => {
-                let mut arguments = home.bound();
-                if let Home::Lambda = home {
-                    arguments.push("--lambda-emulator");
-                }
-                let (success, output) = against(*home, cache, mode, "patchbay-conformance", &arguments)?;
+                let arguments = home.conformance();
+                let (success, output) = against(*home, cache, mode, &[], "patchbay-conformance", &arguments)?;
+                (success, count::conformance(&output))
+            }
+            Self::Callers(home) => {
+                let arguments = [home.conformance(), vec!["--callers"]].concat();
+                let issuer = issuer()?;
+                let (success, output) = against(*home, cache, "managed", &issuer, "patchbay-conformance", &arguments)?;
                 (success, count::conformance(&output))
             }
             Self::Python(suite) => {
@@ -283,8 +292,8 @@ impl Suite {
                 let [patchbay, local] = built(["patchbay", "patchbay-dynamodb-local"])?;
                 let table = lambda::Table::start(cache, &patchbay, &local)?;
                 let cargo_lambda = tools::cargo_lambda(cache)?;
-                let open = lambda::watched(&cargo_lambda, &table, "open", "")?;
-                let managed = lambda::watched(&cargo_lambda, &table, "managed", "")?;
+                let open = lambda::watched(&cargo_lambda, &table, "open", "", &[])?;
+                let managed = lambda::watched(&cargo_lambda, &table, "managed", "", &[])?;
                 let (success, output) = watch(
                     pytest(cache, "clients")?
                         .args(["--patchbay-url", &open.url])
@@ -310,7 +319,8 @@ impl Suite {
                 (success, count::pytest(&output))
             }
             Self::Worker => {
-                let (success, output) = watch(&mut worker::tests(cache)?)?;
+                let [issuer] = built(["patchbay-issuer"])?;
+                let (success, output) = watch(&mut worker::tests(cache, &issuer)?)?;
                 (success, count::node(&output))
             }
         };
@@ -331,6 +341,17 @@ pub fn built<const N: usize>(names: [&str; N]) -> anyhow::Result<[PathBuf; N]> {
     build(&[&EVERYTHING[..], &["--bins"]].concat(), names)
 }
 
+/// The variables by which a home knows the tokens of the testkit's issuer.
+fn issuer() -> anyhow::Result<Vec<(String, String)>> {
+    #[derive(Deserialize)]
+    struct Issuer {
+        settings: BTreeMap<String, String>,
+    }
+    let [binary] = built(["patchbay-issuer"])?;
+    let issuer: Issuer = serde_json::from_str(&output(&mut command(binary))?)?;
+    Ok(issuer.settings.into_iter().collect())
+}
+
 /// pytest on a suite.
 fn pytest(cache: &Cache, suite: &str) -> anyhow::Result<Command> {
     let mut pytest = command(tools::python(cache, suite)?);
@@ -348,14 +369,24 @@ impl Home {
             Self::Worker(_) => vec!["--answer-bytes", worker::ANSWER_BYTES],
         }
     }
+
+    /// What the conformance cases are told of it.
+    fn conformance(self) -> Vec<&'static str> {
+        let mut arguments = self.bound();
+        if let Self::Lambda = self {
+            arguments.push("--lambda-emulator");
+        }
+        arguments
+    }
 }
 
-/// Runs a binary of the testkit against a home of its own, which must then end as it promises when it is asked to.
+/// Runs a binary of the testkit against a home of its own, told these settings as well, which must then end as it promises when it is asked to.
 /// Gives whether it succeeded, and what it printed.
 fn against(
     home: Home,
     cache: &Cache,
     mode: &str,
+    settings: &[(String, String)],
     binary: &'static str,
     arguments: &[&str],
 ) -> anyhow::Result<(bool, String)> {
@@ -367,15 +398,16 @@ fn against(
     let server = match home {
         Home::Native => {
             let mut server = server::patchbay(&patchbay, data.path());
+            server.envs(settings.iter().cloned());
             Server::start(server.args(["--workspaces", mode, "--log", "error"]))?
         }
         Home::Lambda => {
             let table = table.insert(lambda::Table::start(cache, &patchbay, &local)?);
-            lambda::watched(&tools::cargo_lambda(cache)?, table, mode, "")?
+            lambda::watched(&tools::cargo_lambda(cache)?, table, mode, "", settings)?
         }
         Home::Worker(reads) => {
             command.args(["--stale-seconds", &reads.stale_seconds().to_string()]);
-            Server::start(&mut worker::deployed(cache)?.serve_for_test(data.path(), reads, mode))?
+            Server::start(&mut worker::deployed(cache)?.serve_for_test(data.path(), reads, mode, settings))?
         }
     };
     command.arg(&server.url).args(["--workspaces", mode]).args(arguments);

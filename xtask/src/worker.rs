@@ -18,7 +18,7 @@ const TESTS: &str = "tests/worker";
 pub const AS_BINARY: &str = "tests/worker/patchbay";
 const SERVE: &str = "tests/worker/serve.mjs";
 /// What may be loaded before the first answer, gzipped.
-pub const MOST_BYTES: u64 = 400 * 1024;
+pub const MOST_BYTES: u64 = 500 * 1024;
 /// The Worker's bound for an answer.
 pub const ANSWER_BYTES: &str = "8388608";
 /// The shortest time that a Worker may be told to answer from KV what may be late.
@@ -107,11 +107,11 @@ pub fn deployed(cache: &Cache) -> anyhow::Result<&'static Bundle> {
     BUNDLE.get().context("it was built just now")
 }
 
-/// The tests of what only the Worker has.
+/// The tests of what only the Worker has. `issuer` is the testkit's binary of that name.
 ///
 /// # Errors
 /// Where a Worker does not build.
-pub fn tests(cache: &Cache) -> anyhow::Result<Command> {
+pub fn tests(cache: &Cache, issuer: &Path) -> anyhow::Result<Command> {
     let panics = Bundle::build(cache, Variant::TestTrigger)?;
     let mut files: Vec<_> = fs::read_dir(TESTS)?
         .map(|file| Ok(file?.path()))
@@ -122,7 +122,8 @@ pub fn tests(cache: &Cache) -> anyhow::Result<Command> {
         .args(["--test", "--test-concurrency=1", "--test-reporter=spec"])
         .args(files)
         .envs(deployed(cache)?.environment())
-        .env("WORKER_THAT_PANICS", &panics.main);
+        .env("WORKER_THAT_PANICS", &panics.main)
+        .env("ISSUER", issuer.canonicalize()?);
     Ok(tests)
 }
 
@@ -224,15 +225,22 @@ impl Bundle {
         Ok(())
     }
 
-    /// Serves it as the suites want it: silent, with workspaces in this mode.
-    pub fn serve_for_test(&self, data: &Path, reads: Reads, workspaces: &str) -> Command {
+    /// Serves it as the suites want it: silent, with workspaces in this mode, told these settings as well.
+    pub fn serve_for_test(
+        &self,
+        data: &Path,
+        reads: Reads,
+        workspaces: &str,
+        settings: &[(String, String)],
+    ) -> Command {
         let age = MAX_AGE.to_string();
         let reads = match reads {
             Reads::Kv => ("PATCHBAY_EDGE_MAX_AGE", age.as_str()),
             Reads::Strong => ("PATCHBAY_READS", "strong"),
         };
-        let settings = [("PATCHBAY_LOG", "failures"), ("PATCHBAY_WORKSPACES", workspaces), reads];
-        self.serve_with(data, &settings)
+        let mut all = vec![("PATCHBAY_LOG", "failures"), ("PATCHBAY_WORKSPACES", workspaces), reads];
+        all.extend(settings.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        self.serve_with(data, &all)
     }
 
     /// Serves it with the secrets of the example and these settings.

@@ -10,8 +10,8 @@ use std::process::{Command, Stdio};
 
 use patchbay_core::api::Host as _;
 use patchbay_core::model::Workspaces;
-use patchbay_testkit::issuer::{AUDIENCE, CLAIM_ADMIN, ISSUER, Issuer};
-use patchbay_testkit::{Address, Setting, SystemHost, cases, run};
+use patchbay_testkit::issuer::Issuer;
+use patchbay_testkit::{Address, Setting, SystemHost, cases_with_issuer, run};
 use tempfile::TempDir;
 
 use common::{Server, done, patchbay, refused, upkeep};
@@ -34,12 +34,7 @@ fn with_tokens(data: &Path, entries: &str) -> Command {
 
 fn with_issuer(data: &Path, issuer: &Issuer) -> Command {
     let mut command = patchbay(data);
-    command
-        .env("PATCHBAY_AUTH", "oidc")
-        .env("PATCHBAY_ISSUER", ISSUER)
-        .env("PATCHBAY_AUDIENCE", AUDIENCE)
-        .env("PATCHBAY_JWKS", issuer.jwks())
-        .env("PATCHBAY_CLAIM_ADMIN", CLAIM_ADMIN);
+    command.envs(issuer.settings());
     command
 }
 
@@ -172,7 +167,6 @@ fn an_issuers_tokens_make_callers_and_wrong_ones_nobody() {
     }
 }
 
-/// Without the case that says what authentication does when it is off.
 #[tokio::test]
 async fn the_contract_holds_over_http_for_callers_who_bring_tokens() {
     let folder = TempDir::new().unwrap();
@@ -184,11 +178,9 @@ async fn the_contract_holds_over_http_for_callers_who_bring_tokens() {
         answer_bytes: 16 * 1024 * 1024,
         callers: true,
     };
-    let mut cases = cases();
-    cases.retain(|case| !case.name.ends_with("while_authentication_is_off"));
-    let report = run(&home.with_issuer(issuer), setting, &cases, |_, _| true).await;
+    let report = run(&home.with_issuer(issuer), setting, &cases_with_issuer(), |_, _| true).await;
     assert!(report.failed.is_empty(), "{:#?}", report.failed);
-    assert!(report.passed > 150, "only {} cases applied", report.passed);
+    assert!(report.passed > 500, "only {} cases applied", report.passed);
     assert_eq!(server.stop().0, Some(0));
 }
 

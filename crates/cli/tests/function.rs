@@ -7,8 +7,11 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use patchbay_testkit::DynamoDbLocal;
+use patchbay_core::api::Host as _;
+use patchbay_testkit::issuer::Issuer;
 use patchbay_testkit::lambda::{EmptyDynamoDb, Function, SecretsManager};
+use patchbay_testkit::{DynamoDbLocal, SystemHost};
+use serde_json::Value;
 
 const RING: &str = "k1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 const EVENT: &str = include_str!("../../lambda/tests/events/http-api.json");
@@ -92,6 +95,51 @@ async fn events_are_answered_with_the_ring_of_a_secret_and_leave_a_line_of_log_e
 }
 
 #[tokio::test]
+async fn an_issuers_tokens_make_callers_and_wrong_ones_nobody_and_none_is_in_the_log() {
+    let issuer = Issuer::default();
+    let table = table("callers");
+    let told = issuer.settings();
+    let mut variables: Vec<_> = told.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    variables.extend([
+        ("PATCHBAY_TABLE", &*table),
+        ("PATCHBAY_DYNAMODB_ENDPOINT", DynamoDbLocal::shared().url()),
+        ("PATCHBAY_KEYS", RING),
+    ]);
+    let (function, log) = start("callers", &variables).await;
+    let mut function = function.unwrap();
+    let said = fs::read_to_string(&log).unwrap();
+    assert!(
+        said.contains("\"key_id\":\"for-rs512\"") && said.contains("`alg` is not"),
+        "{said}"
+    );
+
+    let event = |token: &str| {
+        let mut event: Value = serde_json::from_str(EVENT).unwrap();
+        event["headers"]["authorization"] = format!("Bearer {token}").into();
+        event.to_string()
+    };
+    let without = invoke(&mut function, EVENT).await;
+    assert!(without.contains("\"statusCode\":401"), "{without}");
+    let (good, bad) = (issuer.good(SystemHost.now()), issuer.bad(SystemHost.now()));
+    for (name, token) in &good {
+        let reply = invoke(&mut function, &event(token)).await;
+        assert!(reply.contains("\"statusCode\":200"), "{name}: {reply}");
+    }
+    for (name, token) in &bad {
+        let reply = invoke(&mut function, &event(token)).await;
+        assert!(
+            reply.contains("\"statusCode\":401") && reply.contains(r#"Bearer error=\"invalid_token\""#),
+            "{name}: {reply}"
+        );
+    }
+    let said = fs::read_to_string(&log).unwrap();
+    assert!(said.contains("its signature is not the issuer's"), "{said}");
+    for (name, token) in good.iter().chain(&bad).filter(|(_, token)| token.len() > 40) {
+        assert!(!said.contains(&token[token.len() - 20..]), "{name}");
+    }
+}
+
+#[tokio::test]
 async fn a_start_that_cannot_succeed_says_why_and_repeats_no_key() {
     let table = EmptyDynamoDb::start().await.unwrap();
     let secret = format!("{{\"sealing\":\"k2\",\"k1\":\"{}\"}}", "A".repeat(48));
@@ -101,6 +149,14 @@ async fn a_start_that_cannot_succeed_says_why_and_repeats_no_key() {
     for (number, (variables, expected)) in [
         (vec![("PATCHBAY_KEYS", RING)], "PATCHBAY_TABLE must name the table"),
         (vec![("PATCHBAY_KEYS", "k1:AAAA")], "PATCHBAY_KEYS: entry 1"),
+        (
+            vec![("PATCHBAY_KEYS", RING), ("PATCHBAY_AUTH", "tokens")],
+            "PATCHBAY_AUTH=tokens needs PATCHBAY_TOKENS",
+        ),
+        (
+            vec![("PATCHBAY_KEYS", RING), ("PATCHBAY_WORKSPACES", "open")],
+            "PATCHBAY_WORKSPACES may be open only with PATCHBAY_AUTH=off",
+        ),
         (
             vec![("PATCHBAY_KEYS", RING), ("PATCHBAY_TABEL", "t")],
             "PATCHBAY_TABEL is not a setting",

@@ -29,7 +29,7 @@ mod target;
 mod url;
 mod world;
 
-pub use cases::cases;
+pub use cases::{cases, cases_with_issuer};
 pub use dynamodb_local::DynamoDbLocal;
 pub use memory::MemoryStore;
 pub use patient::Patient;

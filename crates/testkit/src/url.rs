@@ -76,7 +76,8 @@ impl Address {
     }
 
     /// The same home with authentication on, which takes this issuer's tokens: each caller brings their own, and who
-    /// would be everybody with authentication off brings one that says just that.
+    /// would be everybody with authentication off brings one that says just that. A request that has an `Authorization`
+    /// keeps it.
     pub fn with_issuer(self, issuer: Issuer) -> Self {
         Self {
             issuer: Some(issuer),
@@ -127,7 +128,7 @@ impl Target for Address {
         Box::pin(async move {
             let (mut head, body) = request.into_parts();
             if let Some(authorization) = self.authorization(caller)? {
-                head.headers.insert(AUTHORIZATION, authorization);
+                head.headers.entry(AUTHORIZATION).or_insert(authorization);
             }
             let mut uri = head.uri.into_parts();
             (uri.scheme, uri.authority) = (Some(Scheme::HTTP), Some(self.authority.clone()));

@@ -5,14 +5,18 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use patchbay_core::model::Workspaces;
-use patchbay_testkit::{Address, Patient, Setting, cases, run};
+use patchbay_testkit::issuer::Issuer;
+use patchbay_testkit::{Address, Patient, Setting, cases, cases_with_issuer, run};
 
 /// Holds a home behind an address to the contract. It creates and removes connections of its own, and leaves the
 /// workspaces that it made.
 #[derive(Parser)]
 struct Arguments {
-    /// The home, with authentication off: http://host:port
+    /// The home: http://host:port
     url: String,
+    /// Authentication is on, by the settings that `patchbay-issuer` prints; without this it is off.
+    #[arg(long)]
+    callers: bool,
     /// Its mode of workspaces.
     #[arg(long, value_enum, default_value = "open")]
     workspaces: Mode,
@@ -45,7 +49,7 @@ async fn main() -> anyhow::Result<ExitCode> {
             Mode::Managed => Workspaces::Managed,
         },
         answer_bytes: arguments.answer_bytes,
-        callers: false,
+        callers: arguments.callers,
     };
     // A case that does not hold says so in the report; the panic's own text would come twice.
     std::panic::set_hook(Box::new(|_| ()));
@@ -53,8 +57,13 @@ async fn main() -> anyhow::Result<ExitCode> {
     if arguments.lambda_emulator {
         address = address.behind_emulator();
     }
+    let mut cases = cases();
+    if arguments.callers {
+        address = address.with_issuer(Issuer::default());
+        cases = cases_with_issuer();
+    }
     let target = Patient::new(&address, Duration::from_secs(arguments.stale_seconds));
-    let report = run(&target, setting, &cases(), |case, outcome| {
+    let report = run(&target, setting, &cases, |case, outcome| {
         if let Err(why) = outcome {
             println!("FAILED {}: {}\n       {why}", case.group, case.name);
         }

@@ -17,6 +17,7 @@ mod paging;
 mod races;
 mod reading;
 mod removing;
+mod tokens;
 mod workspaces;
 
 use crate::runner::{Case, Setting};
@@ -73,4 +74,13 @@ pub fn cases() -> Vec<Case> {
         races::cases(),
     ];
     groups.into_iter().flatten().collect()
+}
+
+/// Every case for a home that takes the tokens of the default issuer, and the right and wrong ones among these. Without the
+/// case that says what a home does with tokens while authentication is off.
+pub fn cases_with_issuer() -> Vec<Case> {
+    let mut cases = cases();
+    cases.retain(|case| !case.name.ends_with("while_authentication_is_off"));
+    cases.extend(tokens::cases());
+    cases
 }

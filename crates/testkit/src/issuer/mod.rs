@@ -65,7 +65,7 @@ impl By {
     }
 }
 
-/// Its private keys: one of RSA that is kept here, since it takes long to make, and others that are new each time.
+/// Its private keys, which are kept here: a home may be told of them by another process than signs.
 pub struct Issuer {
     random: SystemRandom,
     rsa: RsaKeyPair,
@@ -75,26 +75,42 @@ pub struct Issuer {
 
 impl Default for Issuer {
     fn default() -> Self {
-        Self::with(include_bytes!("rsa.pk8"))
+        Self::with(
+            include_bytes!("rsa.pk8"),
+            include_bytes!("p256.pk8"),
+            include_bytes!("ed25519.pk8"),
+        )
     }
 }
 
 impl Issuer {
     /// Another issuer, none of whose keys are those of the first.
     pub fn other() -> Self {
-        Self::with(include_bytes!("other.pk8"))
-    }
-
-    fn with(rsa: &[u8]) -> Self {
         let random = SystemRandom::new();
         let p256 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).expect("a key");
         let ed25519 = Ed25519KeyPair::generate_pkcs8(&random).expect("a key");
+        Self::with(include_bytes!("other.pk8"), p256.as_ref(), ed25519.as_ref())
+    }
+
+    fn with(rsa: &[u8], p256: &[u8], ed25519: &[u8]) -> Self {
+        let random = SystemRandom::new();
         Self {
             rsa: RsaKeyPair::from_pkcs8(rsa).expect("an RSA key"),
-            p256: EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, p256.as_ref(), &random).expect("a key"),
-            ed25519: Ed25519KeyPair::from_pkcs8(ed25519.as_ref()).expect("a key"),
+            p256: EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, p256, &random).expect("a key"),
+            ed25519: Ed25519KeyPair::from_pkcs8(ed25519).expect("a key"),
             random,
         }
+    }
+
+    /// The variables by which a home knows its tokens.
+    pub fn settings(&self) -> [(&'static str, String); 5] {
+        [
+            ("PATCHBAY_AUTH", "oidc".to_owned()),
+            ("PATCHBAY_ISSUER", ISSUER.to_owned()),
+            ("PATCHBAY_AUDIENCE", AUDIENCE.to_owned()),
+            ("PATCHBAY_JWKS", self.jwks()),
+            ("PATCHBAY_CLAIM_ADMIN", CLAIM_ADMIN.to_owned()),
+        ]
     }
 
     /// Its key set: the three keys, and among them those that a token must not be taken by.
@@ -187,7 +203,7 @@ impl Issuer {
         }
         for (name, claim, value) in [
             ("several audiences", "aud", json!(["other", AUDIENCE])),
-            ("within the leeway of exp", "exp", json!(seconds - 58)),
+            ("within the leeway of exp", "exp", json!(seconds - 30)),
             ("within the leeway of nbf", "nbf", json!(seconds + 58)),
             ("within the leeway of iat", "iat", json!(seconds + 58)),
             ("a fraction of a second", "exp", json!(seconds as f64 + 60.5)),

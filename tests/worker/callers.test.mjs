@@ -1,0 +1,42 @@
+// Callers who bring tokens of an issuer: whom the Worker answers, and what it never says.
+
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import test from 'node:test';
+
+import { folder, ok, start } from './home.mjs';
+
+/** The issuer of the testkit: settings, and tokens under their names. */
+const issuer = () => JSON.parse(execFileSync(process.env.ISSUER, { encoding: 'utf8' }));
+
+const bearer = (token) => ({ headers: { authorization: `Bearer ${token}` } });
+
+test('right tokens are taken, wrong ones are not, and none is in the log', async (t) => {
+  const home = await start(t, await folder(t), { settings: issuer().settings });
+  const { good, bad } = issuer();
+  for (const [name, token] of Object.entries(good)) {
+    assert.equal((await home.ask('connections/list', {}, bearer(token))).status, 200, name);
+  }
+  for (const [name, token] of Object.entries(bad)) {
+    const answer = await home.ask('connections/list', {}, bearer(token));
+    assert.equal(answer.status, 401, name);
+    assert.equal(answer.headers.get('www-authenticate'), 'Bearer error="invalid_token"', name);
+  }
+  const none = await home.ask('connections/list', {});
+  assert.equal(none.status, 401);
+  assert.equal(none.headers.get('www-authenticate'), 'Bearer');
+  assert.match((await none.entry).problem, /there is no token/);
+  assert.match(home.output, /a key of PATCHBAY_JWKS is left out.*for-rs512/);
+  assert.match(home.output, /its signature is not the issuer's/);
+  for (const [name, token] of [...Object.entries(good), ...Object.entries(bad)]) {
+    assert.ok(token.length < 40 || !home.output.includes(token.slice(-20)), name);
+  }
+});
+
+test('what a token makes of its bearer holds at the edge as in the object', async (t) => {
+  const home = await start(t, await folder(t), { settings: issuer().settings });
+  const ann = bearer(Object.values(issuer().good)[0]);
+  ok(await home.ask('connections/create', { name: 'a', type: 'T', details: { a: 1 } }, ann));
+  const kept = await home.getFromKv({ name: 'a' }, 'connections/get', ann);
+  assert.deepEqual(ok(kept).details, { a: 1 });
+});
