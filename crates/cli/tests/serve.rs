@@ -5,7 +5,7 @@
 
 mod common;
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
@@ -59,6 +59,24 @@ fn the_seven_calls_work_and_survive_a_restart_and_the_log_shows_no_details() {
         let stored = std::fs::read(file.unwrap().path()).unwrap();
         assert!(!stored.windows(7).any(|window| window == b"hunter2"));
     }
+}
+
+#[test]
+fn the_log_has_patchbays_own_lines_alone_however_much_is_asked_for() {
+    let folder = TempDir::new().unwrap();
+    let mut command = patchbay(folder.path());
+    command.args(["--log", "trace"]);
+    let server = Server::spawn(command);
+    assert_eq!(server.call("connections/list", "{}").0, 200);
+    // HTTP/2's preface, its settings, and a frame that ends the connection: its library has much to say of that.
+    let mut stream = TcpStream::connect(&server.address).unwrap();
+    stream
+        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\0\0\0\x04\0\0\0\0\x01")
+        .unwrap();
+    stream.read_to_end(&mut Vec::new()).unwrap();
+    let (_, log) = server.stop();
+    assert_eq!(log.lines().count(), 1, "{log}");
+    assert!(log.contains("\"operation\":\"connections/list\""), "{log}");
 }
 
 #[test]

@@ -19,6 +19,7 @@ use crate::identity::{Authentication, Unauthenticated};
 use crate::limits;
 use crate::model::{Caller, ConnectionId, Tenant, Timestamp, Workspaces};
 use crate::problem::Problem;
+pub use crate::readiness::Readiness;
 use crate::registry::Registry;
 use crate::seal::KeyRing;
 use crate::store::Store;
@@ -377,8 +378,16 @@ impl<S: Store, H: Host> Patchbay<S, H> {
                 ring: ring.into(),
                 host,
                 config,
+                readiness: Arc::default(),
             },
         }
+    }
+
+    /// With what is known of storage's readiness elsewhere: for a home that puts the parts together more than once.
+    #[must_use]
+    pub fn with_readiness(mut self, readiness: Arc<Readiness>) -> Self {
+        self.registry.readiness = readiness;
+        self
     }
 
     /// With audit records, or without them, whether or not callers are known.

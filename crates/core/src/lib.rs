@@ -12,6 +12,7 @@ pub mod limits;
 pub mod model;
 pub mod portable;
 mod problem;
+mod readiness;
 mod registry;
 pub mod rotation;
 pub mod seal;

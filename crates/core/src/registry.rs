@@ -8,6 +8,7 @@ use crate::audit::{self, Kind, Made, Note};
 use crate::limits;
 use crate::model::{Attached, AttachmentId, Caller, ConnectionId, Details};
 use crate::problem::Problem;
+use crate::readiness::Readiness;
 use crate::seal::{Draft, KeyRing};
 use crate::store::{
     Attach, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome, DetachOutcome, ListOutcome, ListQuery,
@@ -27,6 +28,7 @@ pub(crate) struct Registry<S, H> {
     pub(crate) ring: Arc<KeyRing>,
     pub(crate) host: H,
     pub(crate) config: Config,
+    pub(crate) readiness: Arc<Readiness>,
 }
 
 /// The store of one request, which keeps the records of its changes if the store keeps any.
@@ -345,7 +347,8 @@ impl<S: Store, H: Host> Registry<S, H> {
 
     /// `readyz`.
     pub(crate) async fn ready(&self) -> Result<Json, Problem> {
-        self.store.ready().await?;
+        let look = async { Ok(self.store.ready().await?) };
+        self.readiness.ask(&self.host, look).await?;
         let mut json = Json::default();
         json.literal("{\"status\":\"ready\"}");
         Ok(json)

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -23,6 +24,7 @@ use tokio::net::TcpListener;
 
 use crate::limits::{Limits, METRICS_CONNECTIONS};
 use crate::listener;
+use crate::local::is_local;
 
 /// Every status of the contract; another is counted as `other`.
 const STATUSES: [u16; 14] = [200, 204, 400, 401, 403, 404, 405, 408, 409, 413, 415, 429, 500, 503];
@@ -194,12 +196,14 @@ impl Metrics {
         &self.0.connections
     }
 
-    /// The page: `GET /metrics`, and nothing else.
-    fn page(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    /// The page: `GET /metrics`, and nothing else. With `local_only`, not for what may come from a web page.
+    fn page(&self, head: &Parts, local_only: bool) -> Response<Full<Bytes>> {
         let mut response = Response::new(Full::default());
-        if request.uri().path() != "/metrics" {
+        if local_only && !is_local(head) {
+            *response.status_mut() = StatusCode::FORBIDDEN;
+        } else if head.uri.path() != "/metrics" {
             *response.status_mut() = StatusCode::NOT_FOUND;
-        } else if request.method() != Method::GET {
+        } else if head.method != Method::GET {
             *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
         } else {
@@ -228,11 +232,13 @@ fn keep<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> Re
     Ok(collector)
 }
 
-/// Serves `GET /metrics` in Prometheus's text format on `listener` until `shutdown` is ready.
+/// Serves `GET /metrics` in Prometheus's text format on `listener` until `shutdown` is ready. With `local_only`, what may
+/// come from a web page or another machine is refused, although it came over loopback.
 pub async fn serve_metrics(
     listener: TcpListener,
     metrics: Metrics,
     limits: Limits,
+    local_only: bool,
     shutdown: impl Future<Output = ()>,
 ) {
     let limits = Limits {
@@ -241,7 +247,8 @@ pub async fn serve_metrics(
     };
     let page = move |request: Request<Incoming>, _| {
         let metrics = metrics.clone();
-        async move { Ok::<_, Infallible>(metrics.page(&request)) }
+        let (head, _) = request.into_parts();
+        async move { Ok::<_, Infallible>(metrics.page(&head, local_only)) }
     };
     listener::take(listener, &limits, None, None, page, shutdown).await;
 }

@@ -65,6 +65,21 @@ async fn there_is_nothing_else_beside_the_metrics() {
 }
 
 #[tokio::test]
+async fn a_web_page_is_not_shown_the_metrics() {
+    let server = Server::start(Limits::default()).await;
+    let mut client = Client(TcpStream::connect(server.metrics_address).await.unwrap());
+    for (head, status) in [
+        ("host: rebound.example:9090", 403),
+        ("host: localhost\r\norigin: http://page.example", 403),
+        ("host: 127.0.0.1:9090", 200),
+    ] {
+        client.send(&format!("GET /metrics HTTP/1.1\r\n{head}\r\n\r\n")).await;
+        let reply = client.reply().await;
+        assert_eq!((reply.status, reply.body.is_empty()), (status, status == 403), "{head}");
+    }
+}
+
+#[tokio::test]
 async fn commits_are_counted_with_their_changes_and_time() {
     let server = Server::start(Limits::default()).await;
     server.metrics.committed(3, Duration::from_millis(2));

@@ -4,7 +4,9 @@ use std::io::{self, BufWriter, IsTerminal as _, Write, stderr};
 use std::time::Duration;
 
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Lines that may wait to be written, about 4 MiB. Past them lines are lost and counted: a reader of standard error
 /// that is slow, stopped or gone must not hold up a request.
@@ -23,23 +25,27 @@ pub struct Log {
 }
 
 impl Log {
-    /// Starts it, for this process.
+    /// Starts it, for this process: Patchbay's own lines from `level` on, and of the libraries' those that warn. What they
+    /// say beyond that may be what callers sent.
     pub fn start(level: LevelFilter) -> Self {
         let (lines, writer) = NonBlockingBuilder::default()
             .buffered_lines_limit(WAITING_LINES)
             .thread_name("patchbay-log")
             .finish(Gathering(BufWriter::with_capacity(WRITTEN_BYTES, stderr())));
         let lost = lines.error_counter();
-        let builder = tracing_subscriber::fmt()
-            .with_max_level(level)
+        let text = tracing_subscriber::fmt::layer()
             .with_writer(lines)
             // Which would go to standard error all the same, and panic where that is closed.
             .log_internal_errors(false)
             .with_target(false);
+        let chosen = Targets::new()
+            .with_default(level.min(LevelFilter::WARN))
+            .with_target("patchbay", level);
+        let log = tracing_subscriber::registry().with(chosen);
         if stderr().is_terminal() {
-            builder.init();
+            log.with(text).init();
         } else {
-            builder.with_ansi(false).json().flatten_event(true).init();
+            log.with(text.with_ansi(false).json().flatten_event(true)).init();
         }
         crate::hush_panics();
         Self { lost, _writer: writer }

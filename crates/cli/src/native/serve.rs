@@ -191,8 +191,9 @@ impl<'s> Serving<'s> {
         .shared();
         let page = async {
             if let Some(listener) = metrics_listener {
-                patchbay_server::serve_metrics(listener, self.metrics.clone(), self.limits.clone(), shutdown.clone())
-                    .await;
+                let (metrics, limits) = (self.metrics.clone(), self.limits.clone());
+                let local_only = !self.settings.allow_anonymous;
+                patchbay_server::serve_metrics(listener, metrics, limits, local_only, shutdown.clone()).await;
             }
         };
         let options = Options {

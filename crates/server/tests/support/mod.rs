@@ -108,7 +108,7 @@ impl Server {
         let (address, metrics_address) = (listener.local_addr().unwrap(), page.local_addr().unwrap());
         let (ends, ended): (Vec<_>, Vec<_>) = (0..2).map(|_| oneshot::channel::<()>()).unzip();
         let mut ended = ended.into_iter().map(|end| async { end.await.unwrap() });
-        let page = serve_metrics(page, metrics.clone(), limits.clone(), ended.next().unwrap());
+        let page = serve_metrics(page, metrics.clone(), limits.clone(), true, ended.next().unwrap());
         let options = Options {
             limits,
             list_bytes: LIST_BYTES,

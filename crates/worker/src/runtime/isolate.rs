@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use js_sys::Reflect;
-use patchbay_core::api::Config;
+use patchbay_core::api::{Config, Readiness};
 use patchbay_core::seal::KeyRing;
 use wasm_bindgen::JsValue;
 use worker::Env;
@@ -29,6 +29,8 @@ pub struct Isolate {
     pub memory: Memory,
     /// Who was seen to own what.
     pub owners: Rc<Owners>,
+    /// What is known of the directory.
+    pub readiness: Arc<Readiness>,
     /// Where reads come from.
     pub reads: Reads,
     /// What is logged.
@@ -66,6 +68,7 @@ impl Isolate {
             ring: Arc::new(settings.keys),
             memory: Memory::default(),
             owners: Rc::default(),
+            readiness: Arc::default(),
             reads: settings.reads,
             log: settings.log,
             bindings: Bindings::of(env).map_err(|error| error.to_string())?,
