@@ -15,15 +15,20 @@ def pytest_addoption(parser):
 
 @pytest.fixture
 def patchbay(request, tmp_path):
-    """Starts servers: `patchbay(workspaces)` gives the base URL of one on a data folder of its own."""
+    """Starts servers: `patchbay(workspaces)` gives the base URL of one on a data folder of its own. With `tokens`, what
+    PATCHBAY_TOKENS is to be, callers need one."""
     binary = request.config.getoption("--patchbay-binary").resolve()
     with contextlib.ExitStack() as running:
-        yield lambda workspaces: running.enter_context(serving(binary, tmp_path / workspaces, workspaces))
+        yield lambda workspaces, tokens=None: running.enter_context(
+            serving(binary, tmp_path / workspaces, workspaces, tokens)
+        )
 
 
 @contextlib.contextmanager
-def serving(binary, data, workspaces):
+def serving(binary, data, workspaces, tokens):
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PATCHBAY_")}
+    if tokens:
+        environment |= {"PATCHBAY_AUTH": "tokens", "PATCHBAY_TOKENS": tokens}
     command = [binary, "serve", "--listen", "127.0.0.1:0", "--data", data, "--workspaces", workspaces, "--log", "warn"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as server:
         try:

@@ -142,6 +142,18 @@ def test_what_stands_beside_the_documented_paths_is_404(patchbay, document):
             assert answer.json() == {"msg": "There is nothing at this path.", "code": 404}
 
 
+def test_what_the_document_wants_a_token_for_is_401_without_one(patchbay, document):
+    url = patchbay("managed", tokens=f"sha256={'0' * 64} tenant=t subject=s")
+    operations = [(m, path, operation) for path, item in document["paths"].items() for m, operation in item.items()]
+    for method, path, operation in operations:
+        wants = operation.get("security", document["security"]) != []
+        assert wants == (method == "post") == ("401" in operation["responses"]), path
+        for headers, challenge in [({}, "Bearer"), ({"Authorization": "Bearer x"}, 'Bearer error="invalid_token"')]:
+            answer = requests.request(method, url + path, json={} if wants else None, headers=headers)
+            assert answer.status_code == (401 if wants else 200), f"{method} {path}"
+            assert answer.headers.get("WWW-Authenticate") == (challenge if wants else None), f"{method} {path}"
+
+
 def test_the_document_has_the_routes_of_the_core_and_no_others(document):
     table = (ROOT / "crates/core/src/api.rs").read_text()
     routes = re.findall(r'\b(post|get)\(\s*"(/[^"]*)"', table)

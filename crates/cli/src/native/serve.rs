@@ -232,16 +232,20 @@ fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 fn greet(base: &str, metrics: Option<SocketAddr>, data: &str, keys: &Source, authentication: &Authentication) {
     let metrics = metrics.map_or(String::new(), |address| format!("Metrics: http://{address}/metrics\n"));
     let callers = auth::describe(authentication);
-    let token = match authentication {
-        Authentication::Off(_) => "",
-        _ => "-H \"Authorization: Bearer $TOKEN\" ",
+    // Not in the command itself: whoever has an account on the machine sees the arguments of its processes.
+    let (token, said) = match authentication {
+        Authentication::Off(_) => ("", ""),
+        _ => (
+            "-H @token ",
+            ", with the line `Authorization: Bearer …` in the file `token`",
+        ),
     };
     let greeting = format!(
         "Patchbay answers on {base}\n\
          {metrics}Data: {data}\n\
          Keys: {keys}\n\
          {callers}\n\
-         Try: curl {token}-H 'Content-Type: application/json' {base}/v1/api/connections/create \
+         Try{said}: curl {token}-H 'Content-Type: application/json' {base}/v1/api/connections/create \
          -d '{{\"name\":\"first\",\"type\":\"KAFKA\",\"details\":{{\"host\":\"localhost\"}}}}'\n"
     );
     // Serving does not depend on somebody reading this.
