@@ -13,7 +13,7 @@ use patchbay_sql::NewOwner;
 use tempfile::NamedTempFile;
 
 use super::keys::{self, Source};
-use super::settings;
+use super::settings::{self, StoreKind};
 use crate::host::NativeHost;
 
 /// The commands.
@@ -60,6 +60,9 @@ pub enum Upkeep {
         /// Say what it would come to, and keep nothing of it.
         #[arg(long)]
         dry_run: bool,
+        /// Where everything is kept; what is in a table is not adopted.
+        #[arg(long, env = "PATCHBAY_STORE", value_enum, default_value = "sqlite")]
+        store: StoreKind,
     },
 }
 
@@ -77,7 +80,17 @@ pub fn run(upkeep: &Upkeep, data: &Path) -> anyhow::Result<()> {
             details_in_the_clear,
         } => export(data, output.as_deref(), *details_in_the_clear),
         Upkeep::Import { file } => import(data, file),
-        Upkeep::Adopt { tenant, owner, dry_run } => {
+        Upkeep::Adopt {
+            tenant,
+            owner,
+            dry_run,
+            store,
+        } => {
+            ensure!(
+                *store == StoreKind::Sqlite,
+                "what is in a table on DynamoDB cannot be adopted, only what is in a data folder: its new owner has to \
+                 create it with a token of their own"
+            );
             let to = NewOwner {
                 tenant: tenant.clone(),
                 subject: owner.clone(),
