@@ -30,6 +30,7 @@ def serving(binary, data, workspaces, tokens):
     if tokens:
         environment |= {"PATCHBAY_AUTH": "tokens", "PATCHBAY_TOKENS": tokens}
     command = [binary, "serve", "--listen", "127.0.0.1:0", "--data", data, "--workspaces", workspaces, "--log", "warn"]
+    command += ["--audit", "on"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as server:
         try:
             greeting = server.stdout.readline()

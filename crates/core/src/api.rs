@@ -98,6 +98,7 @@ enum Operation {
     Delete,
     CreateWorkspace,
     ListWorkspaces,
+    ListAudit,
     Config,
     Healthy,
     Ready,
@@ -108,7 +109,7 @@ impl Operation {
     fn kind(self) -> Kind {
         match self {
             Self::Create | Self::Attach | Self::Detach | Self::Delete | Self::CreateWorkspace => Kind::Change,
-            Self::List | Self::Get | Self::GetById | Self::ListWorkspaces => Kind::Look,
+            Self::List | Self::Get | Self::GetById | Self::ListWorkspaces | Self::ListAudit => Kind::Look,
             Self::Config | Self::Healthy | Self::Ready => Kind::Look,
         }
     }
@@ -140,7 +141,7 @@ const fn get(path: &'static str, name: &'static str, operation: Operation) -> Ro
     }
 }
 
-static ROUTES: [Route; 12] = [
+static ROUTES: [Route; 13] = [
     post("/v1/api/connections/get", "connections/get", Operation::Get),
     post(
         "/v1/api/connections/get_by_id",
@@ -166,6 +167,7 @@ static ROUTES: [Route; 12] = [
         Operation::CreateWorkspace,
     ),
     post("/v1/api/workspaces/list", "workspaces/list", Operation::ListWorkspaces),
+    post("/v1/api/audit/list", "audit/list", Operation::ListAudit),
     get("/v1/api/config", "config", Operation::Config),
     get("/healthz", "healthz", Operation::Healthy),
     get("/readyz", "readyz", Operation::Ready),
@@ -241,7 +243,10 @@ impl Admitted {
 
     /// Whether its answer may be as long as the bound for answers; others are short.
     pub fn has_large_answer(&self) -> bool {
-        matches!(self.operation, Operation::List | Operation::ListWorkspaces)
+        matches!(
+            self.operation,
+            Operation::List | Operation::ListWorkspaces | Operation::ListAudit
+        )
     }
 
     /// Bounds the answer for this request otherwise than [`Config::answer_bytes`] does. A bound below 850,000 bytes may be
@@ -505,6 +510,7 @@ impl<S: Store, H: Host> Patchbay<S, H> {
             Operation::Delete => registry.delete(caller, body, note).await.map(|()| None),
             Operation::CreateWorkspace => registry.create_workspace(caller, body, note).await.map(Some),
             Operation::ListWorkspaces => registry.list_workspaces(caller, body, bound).await.map(Some),
+            Operation::ListAudit => registry.list_audit(caller, body, bound).await.map(Some),
             Operation::Config | Operation::Healthy | Operation::Ready => self.around(operation).await,
         }
     }

@@ -6,9 +6,11 @@
 //! ([`Store::note`](crate::store::Store::note)). Elsewhere the record comes with the [`Answer`](crate::api::Answer), and
 //! the home writes its [`Record::log_lines`] to the platform's log.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use http::StatusCode;
+use serde::Deserialize;
 
 use crate::model::{ConnectionId, Name, Subject, Tenant, Timestamp, WorkspaceId};
 use crate::store::{AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome, DetachOutcome};
@@ -139,6 +141,97 @@ impl Record {
             json.literal(",\"address\":\"").plain(address).literal("\"");
         }
         json.literal("}")
+    }
+}
+
+/// A place in a store's trail, before a line of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// The file, counted from 1.
+    pub file: u32,
+    /// Bytes of the file before the place.
+    pub bytes: u64,
+}
+
+/// What [`Store::records`](crate::store::Store::records) is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Query {
+    /// Only records of this tenant.
+    pub tenant: Tenant,
+    /// Only those that name this connection.
+    pub connection: Option<ConnectionId>,
+    /// Only those of this person.
+    pub subject: Option<Subject>,
+    /// Only those of this time or later.
+    pub since: Option<Timestamp>,
+    /// Only those before this time.
+    pub until: Option<Timestamp>,
+    /// Only what stands before this place, which an earlier answer gave for the same query.
+    pub before: Option<Place>,
+    /// At most so many records.
+    pub limit: u16,
+    /// Bytes of records at which to stop, but never before the first.
+    pub most_bytes: usize,
+}
+
+/// Records as [`Record::to_json`] wrote them, newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Page {
+    /// The records.
+    pub records: Vec<String>,
+    /// Where to go on, if there may be more.
+    pub before: Option<Place>,
+}
+
+/// How a record stands to a [`Query`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Match {
+    /// It is asked for.
+    Wanted,
+    /// It is not.
+    Unwanted,
+    /// It is so much older than [`Query::since`] that nothing is asked for that was written before it.
+    Past,
+}
+
+/// Records stand in the order in which operations ended, and bear the time at which they began. Between two that stand side
+/// by side lies no more than an operation takes, and what a clock may have been set back by: an hour, in microseconds.
+const DISORDER: i64 = 3_600_000_000;
+
+impl Query {
+    /// How a record stands to it that [`Record::to_json`] wrote. What is no such record is not asked for.
+    pub fn judge(&self, record: &str) -> Match {
+        #[derive(Deserialize)]
+        struct Fields<'r> {
+            at: &'r str,
+            #[serde(borrow)]
+            tenant: Cow<'r, str>,
+            #[serde(borrow)]
+            subject: Cow<'r, str>,
+            #[serde(borrow, default)]
+            connections: Vec<&'r str>,
+        }
+        let Ok(fields) = serde_json::from_str::<Fields<'_>>(record) else {
+            return Match::Unwanted;
+        };
+        let Ok(at) = Timestamp::parse(fields.at) else {
+            return Match::Unwanted;
+        };
+        if let Some(since) = self.since
+            && at.as_micros() < since.as_micros().saturating_sub(DISORDER)
+        {
+            return Match::Past;
+        }
+        let named = |id: &ConnectionId| fields.connections.contains(&id.to_string().as_str());
+        let wanted = fields.tenant == self.tenant.as_str()
+            && self
+                .subject
+                .as_ref()
+                .is_none_or(|subject| fields.subject == subject.as_str())
+            && self.since.is_none_or(|since| at >= since)
+            && self.until.is_none_or(|until| at < until)
+            && self.connection.as_ref().is_none_or(named);
+        if wanted { Match::Wanted } else { Match::Unwanted }
     }
 }
 
@@ -300,6 +393,51 @@ mod tests {
             named.extend(ids.iter().map(|id| ConnectionId::parse(id.as_str().unwrap()).unwrap()));
         }
         assert_eq!(named, long.connections);
+    }
+
+    #[test]
+    fn a_query_wants_what_all_its_fields_say_and_ends_an_hour_before_its_beginning() {
+        let everything = Query {
+            tenant: record().tenant,
+            connection: None,
+            subject: None,
+            since: None,
+            until: None,
+            before: None,
+            limit: 1,
+            most_bytes: 0,
+        };
+        let json = record().to_json();
+        let (at, later) = (record().at, |micros| {
+            Some(Timestamp::from_micros(record().at.as_micros() + micros))
+        });
+        let id = |byte| Some(ConnectionId::from_bytes([byte; 16]));
+        let other = |text| Some(Subject::new(text).unwrap());
+        assert_eq!(everything.judge(&json), Match::Wanted);
+        assert_eq!(everything.judge("{}"), Match::Unwanted);
+        let another = Query {
+            tenant: Tenant::new("u").unwrap(),
+            ..everything.clone()
+        };
+        assert_eq!(another.judge(&json), Match::Unwanted);
+        for (connection, subject, since, until, expected) in [
+            (id(7), other("ann \"x\""), Some(at), later(1), Match::Wanted),
+            (id(8), None, None, None, Match::Unwanted),
+            (None, other("ann"), None, None, Match::Unwanted),
+            (None, None, later(1), None, Match::Unwanted),
+            (None, None, None, Some(at), Match::Unwanted),
+            (None, None, later(DISORDER), None, Match::Unwanted),
+            (None, None, later(DISORDER + 1), None, Match::Past),
+        ] {
+            let query = Query {
+                connection,
+                subject,
+                since,
+                until,
+                ..everything.clone()
+            };
+            assert_eq!(query.judge(&json), expected, "{query:?}");
+        }
     }
 
     #[test]

@@ -3,10 +3,12 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use http::StatusCode;
+
 use crate::api::{Bound, Config, Host};
 use crate::audit::{self, Kind, Made, Note};
 use crate::limits;
-use crate::model::{Attached, AttachmentId, Caller, ConnectionId, Details};
+use crate::model::{Attached, AttachmentId, Caller, ConnectionId, Details, Timestamp};
 use crate::problem::Problem;
 use crate::readiness::Readiness;
 use crate::seal::{Draft, KeyRing};
@@ -19,6 +21,8 @@ use crate::wire::{Fields, Json};
 const NO_CONNECTION: &str = "There is no such connection.";
 const NO_WORKSPACE: &str = "There is no such workspace.";
 const NOT_ATTACHED: &str = "The connection is not in this workspace.";
+const NO_TRAIL: &str =
+    "No audit trail is kept here: records, if there are any, are in the log of the server's platform.";
 /// Bytes of a list's answer beside its rows: brackets and the cursor.
 const LIST_FRAME: usize = 1024;
 
@@ -342,6 +346,45 @@ impl<S: Store, H: Host> Registry<S, H> {
         if bound.count(json.since(0)) > most {
             return Err(too_long);
         }
+        Ok(json)
+    }
+
+    /// `audit/list`.
+    pub(crate) async fn list_audit(&self, caller: &Caller, body: &[u8], bound: Bound) -> Result<Json, Problem> {
+        let known = ["connection_id", "subject", "since", "until", "limit", "cursor"];
+        let fields = Fields::parse(body, &known)?;
+        let mut query = audit::Query {
+            tenant: caller.tenant.clone(),
+            connection: fields.text("connection_id", ConnectionId::parse)?,
+            subject: fields.subject("subject")?,
+            since: fields.text("since", Timestamp::parse)?,
+            until: fields.text("until", Timestamp::parse)?,
+            before: None,
+            limit: fields.limit("limit")?.unwrap_or(limits::DEFAULT_PAGE),
+            most_bytes: most_of_rows(bound),
+        };
+        if let Some(cursor) = fields.any_text("cursor")? {
+            let refused = "`cursor` must be a `next_cursor` of this list, for this caller and the same other fields.";
+            let before = self.ring.open_audit_cursor(caller, &query, &cursor);
+            query.before = Some(before.ok_or(Problem::bad(refused))?);
+        }
+        if !caller.admin {
+            return Err(Problem::forbidden(
+                "Only an admin may read what was done in the tenant.",
+            ));
+        }
+        let page = self.store.records(query.clone()).await?;
+        let page = page.ok_or_else(|| Problem::new(StatusCode::NOT_IMPLEMENTED, NO_TRAIL))?;
+        let bytes = page.records.iter().map(|record| record.len() + 1).sum::<usize>();
+        let mut json = Json::with_capacity(bytes + LIST_FRAME);
+        json.literal("{\"records\":[");
+        json.each(&page.records, |json, record| _ = json.literal(record));
+        json.literal("]");
+        if let Some(before) = page.before {
+            let cursor = self.ring.audit_cursor(&self.host, caller, &query, before);
+            json.literal(",\"next_cursor\":").text(&cursor);
+        }
+        json.literal("}");
         Ok(json)
     }
 

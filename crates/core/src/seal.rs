@@ -17,6 +17,7 @@ use sha2::Sha256;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::api::Host;
+use crate::audit::{Place, Query};
 use crate::model::{
     Caller, ConnectionId, ConnectionType, Details, Invalid, KeyId, Name, Record, Sealed, Subject, Tenant, Timestamp,
     WorkspaceId,
@@ -223,23 +224,42 @@ impl KeyRing {
 
     /// A cursor for the rows after `last`, made for this caller and filter.
     pub fn cursor(&self, host: &impl Host, caller: &Caller, filter: Option<WorkspaceId>, last: &Name) -> String {
-        let key = &self.sealing;
-        let sealed = encrypt(
-            &key.cursor,
-            host,
-            last.as_str().as_bytes(),
-            &cursor_data(caller, filter, &key.id),
-        );
-        format!("{}.{}", key.id, URL_SAFE_NO_PAD.encode(sealed))
+        self.seal_cursor(host, last.as_str().as_bytes(), |key| cursor_data(caller, filter, key))
     }
 
     /// The name that a cursor of this caller and filter stands after; `None` for anything else.
     pub fn open_cursor(&self, caller: &Caller, filter: Option<WorkspaceId>, cursor: &str) -> Option<Name> {
+        let name = self.unseal_cursor(cursor, |key| cursor_data(caller, filter, key))?;
+        Name::new(std::str::from_utf8(&name).ok()?).ok()
+    }
+
+    /// A cursor for the audit records before `place`, made for this caller and query.
+    pub(crate) fn audit_cursor(&self, host: &impl Host, caller: &Caller, query: &Query, place: Place) -> String {
+        let content = [&place.file.to_be_bytes()[..], &place.bytes.to_be_bytes()].concat();
+        self.seal_cursor(host, &content, |key| audit_cursor_data(caller, query, key))
+    }
+
+    /// The place that a cursor of this caller and query stands before; `None` for anything else.
+    pub(crate) fn open_audit_cursor(&self, caller: &Caller, query: &Query, cursor: &str) -> Option<Place> {
+        let content = self.unseal_cursor(cursor, |key| audit_cursor_data(caller, query, key))?;
+        let (file, bytes) = content.split_first_chunk()?;
+        Some(Place {
+            file: u32::from_be_bytes(*file),
+            bytes: u64::from_be_bytes(bytes.try_into().ok()?),
+        })
+    }
+
+    fn seal_cursor(&self, host: &impl Host, content: &[u8], data: impl FnOnce(&KeyId) -> Vec<u8>) -> String {
+        let key = &self.sealing;
+        let sealed = encrypt(&key.cursor, host, content, &data(&key.id));
+        format!("{}.{}", key.id, URL_SAFE_NO_PAD.encode(sealed))
+    }
+
+    fn unseal_cursor(&self, cursor: &str, data: impl FnOnce(&KeyId) -> Vec<u8>) -> Option<Vec<u8>> {
         let (id, sealed) = cursor.split_once('.')?;
         let key = self.key(&KeyId::new(id).ok()?)?;
         let sealed = URL_SAFE_NO_PAD.decode(sealed).ok()?;
-        let name = decrypt(&key.cursor, &sealed, &cursor_data(caller, filter, &key.id))?;
-        Name::new(std::str::from_utf8(&name).ok()?).ok()
+        decrypt(&key.cursor, &sealed, &data(&key.id))
     }
 }
 
@@ -338,6 +358,21 @@ fn cursor_data(caller: &Caller, filter: Option<WorkspaceId>, key_id: &KeyId) -> 
         caller.tenant.as_str().as_bytes(),
         caller.subject.as_str().as_bytes(),
         &filter.map_or(0, WorkspaceId::get).to_be_bytes(),
+        key_id.as_str().as_bytes(),
+    ])
+}
+
+/// Has more parts than [`cursor_data`], so that neither passes for the other.
+fn audit_cursor_data(caller: &Caller, query: &Query, key_id: &KeyId) -> Vec<u8> {
+    let time = |at: Option<Timestamp>| at.map_or(i64::MIN, Timestamp::as_micros).to_be_bytes();
+    length_prefixed(&[
+        &[FORMAT],
+        caller.tenant.as_str().as_bytes(),
+        caller.subject.as_str().as_bytes(),
+        query.connection.as_ref().map_or(&[], |id| &id.as_bytes()[..]),
+        query.subject.as_ref().map_or("", Subject::as_str).as_bytes(),
+        &time(query.since),
+        &time(query.until),
         key_id.as_str().as_bytes(),
     ])
 }

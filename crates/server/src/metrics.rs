@@ -27,7 +27,9 @@ use crate::listener;
 use crate::local::is_local;
 
 /// Every status of the contract; another is counted as `other`.
-const STATUSES: [u16; 14] = [200, 204, 400, 401, 403, 404, 405, 408, 409, 413, 415, 429, 500, 503];
+const STATUSES: [u16; 15] = [
+    200, 204, 400, 401, 403, 404, 405, 408, 409, 413, 415, 429, 500, 501, 503,
+];
 /// Seconds: from a `get` out of memory to a list over a slow disk.
 const REQUEST_SECONDS: [f64; 13] = [
     0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 10.0,

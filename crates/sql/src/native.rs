@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use patchbay_core::audit::{Kind, Made, Outcome, Record as AuditRecord};
+use patchbay_core::audit::{Kind, Made, Outcome, Page, Query, Record as AuditRecord};
 use patchbay_core::model::{Caller, ConnectionId, KeyId, Name, Record, Timestamp, WorkspaceId};
 use patchbay_core::rotation::{Held, Place, Replacement, Sealings, Step, Unreadable, Wanted};
 use patchbay_core::store::{
@@ -107,14 +107,13 @@ impl NativeStore {
         Ok(outcome)
     }
 
-    /// Reads a list. It may be 16 MiB: not on a thread that others' requests wait for.
+    /// Reads a list, which may be 16 MiB.
     async fn read_list<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&dyn database::Statements) -> Result<T, StoreError> + Send + 'static,
+        read: impl FnOnce(&dyn Statements) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let readers = Arc::clone(&self.readers);
-        let listed = tokio::task::spawn_blocking(move || readers.read(read)).await;
-        listed.unwrap_or_else(|error| Err(StoreError::Damaged(format!("a list did not end: {error}"))))
+        aside(move || readers.read(read)).await
     }
 }
 
@@ -224,6 +223,21 @@ impl Store for NativeStore {
         }
         Ok(None)
     }
+
+    async fn records(&self, query: Query) -> Result<Option<Page>, StoreError> {
+        let Some(trail) = self.trail.clone() else {
+            return Ok(None);
+        };
+        aside(move || trail.list(&query)).await.map(Some)
+    }
+}
+
+/// Reads what may be long: not on a thread that others' requests wait for.
+async fn aside<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    let listed = tokio::task::spawn_blocking(read).await;
+    listed.unwrap_or_else(|error| Err(StoreError::Damaged(format!("a list did not end: {error}"))))
 }
 
 impl Sealings for NativeStore {

@@ -11,7 +11,7 @@ use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use patchbay_core::audit::{Kind, Outcome, Record};
+use patchbay_core::audit::{Kind, Outcome, Query, Record};
 use patchbay_core::model::{Caller, ConnectionId, Timestamp};
 use patchbay_core::store::{CreateOutcome, Store as _, StoreError};
 use patchbay_sql::audit::{Verified, verify};
@@ -466,6 +466,102 @@ async fn a_trail_that_cannot_be_written_when_the_server_stops_has_its_rows_after
     drop(open(data, SMALL));
     assert_clean(data);
     assert_eq!(requests(data), ["create-1", "read-1", "create-10"]);
+}
+
+fn everything() -> Query {
+    Query {
+        tenant: ann().tenant,
+        connection: None,
+        subject: None,
+        since: None,
+        until: None,
+        before: None,
+        limit: 1000,
+        most_bytes: usize::MAX,
+    }
+}
+
+/// Request ids page by page, until there are no more.
+async fn pages(store: &NativeStore, mut query: Query) -> Vec<Vec<String>> {
+    let mut pages = Vec::new();
+    loop {
+        let page = store.records(query.clone()).await.unwrap().unwrap();
+        let id = |record: &String| -> String {
+            let record: Value = serde_json::from_str(record).unwrap();
+            record["request_id"].as_str().unwrap().to_owned()
+        };
+        pages.push(page.records.iter().map(id).collect());
+        match page.before {
+            Some(before) => query.before = Some(before),
+            None => return pages,
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_trail_is_listed_newest_first_over_its_files_in_pages_of_any_size() {
+    let folder = written(9, SMALL).await;
+    let data = folder.path();
+    let store = open(data, SMALL);
+    let mut expected = requests(data);
+    expected.reverse();
+    assert_eq!(pages(&store, everything()).await, std::slice::from_ref(&expected));
+    for limit in 1..=19 {
+        let query = Query { limit, ..everything() };
+        let pages = pages(&store, query).await;
+        assert!(pages.iter().all(|page| page.len() <= usize::from(limit)), "{pages:?}");
+        assert_eq!(pages.len(), expected.len().div_ceil(usize::from(limit)));
+        assert_eq!(pages.concat(), expected);
+    }
+    // At least one, however little an answer may hold.
+    let query = Query {
+        most_bytes: 0,
+        ..everything()
+    };
+    let single = pages(&store, query).await;
+    assert!(single.iter().all(|page| page.len() == 1));
+    assert_eq!(single.concat(), expected);
+
+    // Files that were moved away are no hindrance, and a line that was edited is not shown.
+    let kept: usize = (2..=files(data)).map(|number| lines(&file(data, number)).len()).sum();
+    fs::remove_file(file(data, 1)).unwrap();
+    let good = fs::read_to_string(file(data, 2)).unwrap();
+    fs::write(file(data, 2), good.replacen("an/operation", "no/operation", 1)).unwrap();
+    assert_eq!(pages(&store, everything()).await.concat(), expected[..kept - 1]);
+}
+
+#[tokio::test]
+async fn a_record_that_is_longer_than_what_is_read_at_once_is_listed_like_any_other() {
+    let folder = TempDir::new().unwrap();
+    let store = open(folder.path(), u64::MAX);
+    read(&store, 1).await.unwrap();
+    let mut long = draft(Kind::DetailsRead, "long");
+    long.connections = (0..20_000).map(id).collect();
+    store.note(long).await.unwrap();
+    read(&store, 2).await.unwrap();
+    let one = Query {
+        connection: Some(id(19_999)),
+        ..everything()
+    };
+    assert_eq!(pages(&store, one).await, [["long"]]);
+    assert_eq!(pages(&store, everything()).await, [["read-2", "long", "read-1"]]);
+}
+
+#[tokio::test]
+async fn a_call_looks_at_a_bounded_part_of_a_long_trail() {
+    let folder = TempDir::new().unwrap();
+    let store = open(folder.path(), u64::MAX);
+    let mut long = draft(Kind::DetailsRead, "long");
+    long.connections = (0..50_000).map(id).collect();
+    for _ in 0..10 {
+        store.note(long.clone()).await.unwrap();
+    }
+    let of_nobody = Query {
+        tenant: caller("u", "ann", true).tenant,
+        ..everything()
+    };
+    let pages = pages(&store, of_nobody).await;
+    assert!(pages.len() > 1 && pages.iter().all(Vec::is_empty), "{}", pages.len());
 }
 
 fn id(number: u128) -> ConnectionId {

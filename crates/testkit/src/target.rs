@@ -47,6 +47,7 @@ pub struct InProcess<S> {
     store: S,
     workspaces: Workspaces,
     answer_bytes: usize,
+    audit: bool,
     everybody: Rc<Patchbay<S, SystemHost>>,
     /// One a caller: who calls is a matter of configuration as long as there are no tokens.
     callers: RefCell<Vec<Called<S>>>,
@@ -60,12 +61,22 @@ const RING: &str = "k1:testkit-testkit-testkit-testkit-testkit-testkit";
 impl<S: Store + Clone> InProcess<S> {
     /// The core over `store`, with authentication off.
     pub fn new(store: S, workspaces: Workspaces, answer_bytes: usize) -> Self {
+        Self::of_all(store, workspaces, answer_bytes, false)
+    }
+
+    /// As [`Self::new`], with audit records.
+    pub fn with_audit(store: S, workspaces: Workspaces, answer_bytes: usize) -> Self {
+        Self::of_all(store, workspaces, answer_bytes, true)
+    }
+
+    fn of_all(store: S, workspaces: Workspaces, answer_bytes: usize, audit: bool) -> Self {
         let everybody = patchbay(store.clone(), Authentication::off(), workspaces, answer_bytes);
         Self {
             store,
             workspaces,
             answer_bytes,
-            everybody,
+            audit,
+            everybody: Rc::new(everybody.with_audit(audit)),
             callers: RefCell::default(),
         }
     }
@@ -80,6 +91,7 @@ impl<S: Store + Clone> InProcess<S> {
         }
         let authentication = Authentication::Off(caller.clone());
         let made = patchbay(self.store.clone(), authentication, self.workspaces, self.answer_bytes);
+        let made = Rc::new(made.with_audit(self.audit));
         callers.push((caller.clone(), Rc::clone(&made)));
         made
     }
@@ -91,14 +103,14 @@ fn patchbay<S: Store>(
     authentication: Authentication,
     workspaces: Workspaces,
     answer_bytes: usize,
-) -> Rc<Patchbay<S, SystemHost>> {
+) -> Patchbay<S, SystemHost> {
     let config = Config {
         authentication,
         workspaces,
         answer_bytes,
     };
     let ring = KeyRing::parse(RING).expect("a key ring");
-    Rc::new(Patchbay::new(store, ring, SystemHost, config))
+    Patchbay::new(store, ring, SystemHost, config)
 }
 
 impl<S: Store + Clone> Target for InProcess<S> {

@@ -2,14 +2,15 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::print_stdout,
     reason = "a test may panic, and say what it did"
 )]
 
 use patchbay_core::model::Workspaces;
 use patchbay_core::store::Store;
-use patchbay_sql::{NativeStore, Options};
-use patchbay_testkit::{InProcess, MemoryStore, Setting, cases, run};
+use patchbay_sql::{Audit, NativeStore, Options, audit};
+use patchbay_testkit::{InProcess, MemoryStore, Setting, Target, cases, run};
 
 async fn holds<S: Store + Clone>(store: S, workspaces: Workspaces) {
     let setting = Setting {
@@ -18,7 +19,11 @@ async fn holds<S: Store + Clone>(store: S, workspaces: Workspaces) {
         callers: true,
     };
     let target = InProcess::new(store, workspaces, setting.answer_bytes);
-    let report = run(&target, setting, &cases(), |_, _| true).await;
+    held(&target, setting).await;
+}
+
+async fn held(target: &dyn Target, setting: Setting) {
+    let report = run(target, setting, &cases(), |_, _| true).await;
     println!("{} cases held, {} did not", report.passed, report.failed.len());
     assert!(report.failed.is_empty(), "{:#?}", report.failed);
     assert!(report.passed > 150, "only {} cases applied", report.passed);
@@ -52,4 +57,30 @@ async fn the_native_store_holds_in_managed_mode() {
         Workspaces::Managed,
     )
     .await;
+}
+
+#[tokio::test]
+async fn the_native_store_holds_with_an_audit_trail_which_is_whole_afterwards() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options {
+        audit: Some(Audit {
+            file_bytes: 64 * 1024,
+            warn: |note| panic!("{note}"),
+        }),
+        ..Options::default()
+    };
+    let setting = Setting {
+        workspaces: Workspaces::Managed,
+        answer_bytes: 1024 * 1024,
+        callers: true,
+    };
+    let store = NativeStore::open(folder.path(), options).unwrap();
+    held(
+        &InProcess::with_audit(store, setting.workspaces, setting.answer_bytes),
+        setting,
+    )
+    .await;
+    let found = audit::verify(folder.path(), None).unwrap();
+    assert_eq!(found.problems, []);
+    assert!(found.lines > 1_000 && found.files > 3, "{found:?}");
 }

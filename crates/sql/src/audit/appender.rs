@@ -36,6 +36,10 @@ impl Appender {
         }
     }
 
+    pub(super) fn files(&self) -> &Files {
+        &self.files
+    }
+
     pub(super) fn head(&self) -> Head {
         self.head
     }

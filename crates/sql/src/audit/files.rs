@@ -71,15 +71,22 @@ impl Files {
         OpenOptions::new().write(true).open(self.path(number))
     }
 
+    /// Opens a file for reading; `None` where it is not there.
+    pub(super) fn read(&self, number: u32) -> io::Result<Option<File>> {
+        match File::open(self.path(number)) {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Whether the line that `link` knows ends at this place of a file.
     pub(super) fn ends_at(&self, number: u32, bytes: u64, link: Link) -> io::Result<bool> {
         let Some(from) = bytes.checked_sub(Link::ENDS_BYTES) else {
             return Ok(false);
         };
-        let file = match File::open(self.path(number)) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            Err(error) => return Err(error),
+        let Some(file) = self.read(number)? else {
+            return Ok(false);
         };
         let mut tail = [0; Link::ENDS_BYTES as usize];
         match file.read_exact_at(&mut tail, from) {

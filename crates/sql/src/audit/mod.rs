@@ -23,6 +23,7 @@
 mod appender;
 mod files;
 mod line;
+mod list;
 mod recover;
 mod trail;
 mod verify;

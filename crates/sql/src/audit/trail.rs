@@ -6,11 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use patchbay_core::audit::{Page, Query};
 use patchbay_core::store::StoreError;
 use tokio::sync::oneshot;
 
 use super::appender::Appender;
-use super::{Head, Row};
+use super::files::Files;
+use super::{Head, Row, list};
 
 /// Records that may wait; one more is refused as busy.
 const QUEUE: usize = 4096;
@@ -32,6 +34,7 @@ struct State {
     head: Mutex<Head>,
     /// Whether the last attempt to append failed.
     failing: AtomicBool,
+    files: Files,
 }
 
 /// Told when the line is on disk, or why it is not.
@@ -100,6 +103,12 @@ impl Trail {
         kept
     }
 
+    /// Reads a page of it.
+    pub(crate) fn list(&self, query: &Query) -> Result<Page, StoreError> {
+        let listed = list::list(&self.state.files, self.head(), query);
+        listed.map_err(|error| StoreError::Unavailable(format!("the audit trail cannot be read: {error}")))
+    }
+
     /// The end of what is on disk.
     pub(crate) fn head(&self) -> Head {
         *self.state.head.lock().unwrap_or_else(PoisonError::into_inner)
@@ -124,6 +133,7 @@ impl TrailThread {
         let state = Arc::new(State {
             head: Mutex::new(appender.head()),
             failing: AtomicBool::new(false),
+            files: appender.files().clone(),
         });
         let trail = Trail {
             entries: sender,

@@ -30,6 +30,7 @@ enum Kind {
     Cursor,
     Person,
     Flag,
+    Time,
 }
 
 const fn required(name: &'static str, kind: Kind) -> Field {
@@ -100,6 +101,17 @@ pub(crate) const OPERATIONS: &[Operation] = &[
         path: "workspaces/list",
         fields: &[optional("user_id", Kind::Person)],
     },
+    Operation {
+        path: "audit/list",
+        fields: &[
+            optional("connection_id", Kind::Uuid),
+            optional("subject", Kind::Person),
+            optional("since", Kind::Time),
+            optional("until", Kind::Time),
+            optional("limit", Kind::Limit),
+            optional("cursor", Kind::Cursor),
+        ],
+    },
 ];
 
 impl Kind {
@@ -114,6 +126,7 @@ impl Kind {
             Self::Cursor => json!("not-checked-here"),
             Self::Person => json!("somebody"),
             Self::Flag => json!(false),
+            Self::Time => json!("2030-01-31T00:00:00Z"),
         }
     }
 
@@ -199,6 +212,16 @@ impl Kind {
                 "99999999999999999999",
             ]),
             Self::Flag => own(&["0", "1", "\"false\"", "\"\"", "{}", "[]", "[false]"]),
+            Self::Time => own(&[
+                "7",
+                "true",
+                "{}",
+                "\"\"",
+                "\"now\"",
+                "\"2030-01-31\"",
+                "\"2030-01-31T00:00:00\"",
+                "\"2030-02-30T00:00:00Z\"",
+            ]),
             Self::Cursor => own(&["7", "true", "{}", "[]", "\"\"", "\"made up\"", "\"k1.AAAA\""]),
         }
     }

@@ -7,6 +7,7 @@
 
 mod around;
 mod attaching;
+mod audit;
 mod bodies;
 mod callers;
 mod create;
@@ -70,6 +71,7 @@ pub fn cases() -> Vec<Case> {
         removing::cases(),
         workspaces::cases(),
         around::cases(),
+        audit::cases(),
         callers::cases(),
         races::cases(),
     ];
