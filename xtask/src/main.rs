@@ -4,6 +4,7 @@
 
 mod bench;
 mod count;
+mod fuzz;
 mod lambda;
 mod run;
 mod server;
@@ -38,6 +39,8 @@ enum Task {
     Bench(bench::Options),
     /// Load the release build for a long time, and see that memory and files stay flat.
     Soak(soak::Options),
+    /// Fuzz what reads strangers' bytes, and show what that covered.
+    Fuzz(fuzz::Options),
     /// Build the Cloudflare Worker, or run it here.
     #[command(subcommand)]
     Worker(worker::Task),
@@ -53,6 +56,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Task::Test { names } => test::run(&names),
         Task::Bench(options) => bench::run(&options),
         Task::Soak(options) => soak::run(&options),
+        Task::Fuzz(options) => fuzz::run(&options),
         Task::Worker(task) => worker::run(&task),
     }
 }
