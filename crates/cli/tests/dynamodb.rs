@@ -5,16 +5,19 @@
 
 mod common;
 
+use std::fs::File;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Builder, Credentials, Region};
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ProvisionedThroughput, ScalarAttributeType,
+    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ProvisionedThroughput,
+    ScalarAttributeType,
 };
 use patchbay_core::model::Workspaces;
 use patchbay_dynamodb::client::http_client;
+use patchbay_testkit::canaries::{Canaries, Flight, Scanner};
 use patchbay_testkit::{Address, DynamoDbLocal, Setting, cases, run};
 
 use common::{Server, done, refused};
@@ -152,6 +155,53 @@ fn what_was_stored_is_there_after_a_restart_and_the_log_shows_no_details() {
     assert_eq!(status, 200);
     assert!(answer.contains("\"details\":{\"password\":\"hunter2\"}"), "{answer}");
     server.stop();
+}
+
+/// All that is in a value.
+fn bytes(value: &AttributeValue) -> Vec<u8> {
+    match value {
+        AttributeValue::S(text) | AttributeValue::N(text) => text.clone().into_bytes(),
+        AttributeValue::B(blob) => blob.as_ref().to_vec(),
+        AttributeValue::M(map) => map
+            .iter()
+            .flat_map(|(name, value)| [name.as_bytes().to_vec(), bytes(value)].concat())
+            .collect(),
+        other => panic!("nothing of this kind is stored: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn no_secret_is_in_the_table_the_log_or_an_error() {
+    let table = fresh();
+    make(&table);
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let mut serve = serve(&table);
+    serve.args(["--log", "debug"]).stderr(File::create(&log).unwrap());
+    let server = Server::spawn(serve);
+    let mut canaries = Canaries::default();
+    let landed = Flight::new(&server.address, &mut canaries, || None).fly(10).unwrap();
+    assert_eq!(server.stop().0, Some(0));
+    assert!(canaries.count() > 400, "only {} secrets", canaries.count());
+
+    let (mut dump, mut after) = (Vec::new(), None);
+    loop {
+        let page = client().scan().table_name(&table).set_exclusive_start_key(after);
+        let page = page.send().await.unwrap();
+        let values = page.items.iter().flatten().flat_map(|item| item.values());
+        values.for_each(|value| dump.extend([bytes(value), vec![b'\n']].concat()));
+        after = page.last_evaluated_key;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert!(String::from_utf8_lossy(&dump).contains(Flight::NAMES));
+    let scanner = Scanner::new(&canaries).unwrap();
+    assert_eq!(scanner.bytes("the table", &dump), []);
+    assert_eq!(scanner.bytes("an answer", &landed.shown), []);
+    let (leaks, read) = scanner.folder(folder.path()).unwrap();
+    assert_eq!(leaks, []);
+    assert!(read > 10_000, "only {read} bytes of log");
 }
 
 #[tokio::test]

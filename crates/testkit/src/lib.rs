@@ -7,8 +7,9 @@
 //! on purpose, to show that the cases notice. [`rotation`] is what sealing everything again promises. [`StaleKv`] is what a home that reads from KV is tested over,
 //! [`DynamoDbLocal`] what a store on DynamoDB is, and [`dynamodb_proxy`] what may go wrong between the two; [`lambda`] has
 //! what AWS puts around a function, [`issuer`] signs tokens, right and wrong, and [`sample`] makes what tests of stores hand them;
-//! [`swaps`] changes what a store keeps behind its back.
+//! [`swaps`] changes what a store keeps behind its back; [`canaries`] looks for secrets where none may be.
 
+pub mod canaries;
 mod cases;
 mod dynamodb_local;
 pub mod dynamodb_proxy;

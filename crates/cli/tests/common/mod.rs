@@ -51,7 +51,12 @@ impl Server {
     }
 
     pub fn raw(&self, request: &[u8]) -> String {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
+        Self::ask(&self.address, request)
+    }
+
+    /// The whole answer of whoever listens there.
+    pub fn ask(address: &str, request: &[u8]) -> String {
+        let mut stream = TcpStream::connect(address).unwrap();
         stream.write_all(request).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
@@ -69,12 +74,14 @@ impl Server {
         (head[9..12].parse().unwrap(), body.to_owned())
     }
 
-    /// Ends it with SIGTERM; gives its exit code and its log.
+    /// Ends it with SIGTERM; gives its exit code and its log, where that does not go elsewhere.
     pub fn stop(mut self) -> (Option<i32>, String) {
         let kill = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
         assert!(kill.success());
         let mut log = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        if let Some(mut stderr) = self.child.stderr.take() {
+            stderr.read_to_string(&mut log).unwrap();
+        }
         (self.child.wait().unwrap().code(), log)
     }
 }
