@@ -52,6 +52,7 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
             audience: AUDIENCE.into(),
             tenant: ClaimPath::new("org.tenant").expect("a path"),
             admin: Some(ClaimIs::new("roles=admin").expect("a claim")),
+            email: ClaimPath::new("email").expect("a path"),
         };
         let oidc = Oidc::new(rules, KeySet::parse(JWKS).expect("keys"), verify);
         Authentication::OidcAndTokens(Arc::new(oidc), Arc::clone(&tokens))
@@ -137,10 +138,10 @@ fn json(bytes: &[u8]) -> Option<Value> {
 /// The caller that a signed token makes.
 fn signed(header: &Value, claims: &Value) -> Option<Caller> {
     let text = |object: &Value, name: &str| object.get(name).and_then(Value::as_str).map(str::to_owned);
-    let key = match (text(header, "alg")?.as_str(), header.get("kid").map(|kid| kid.as_str())) {
-        ("ES256", None | Some(Some("a"))) | ("EdDSA", None | Some(Some("b"))) => true,
-        _ => false,
-    };
+    let key = matches!(
+        (text(header, "alg")?.as_str(), header.get("kid").map(Value::as_str)),
+        ("ES256", None | Some(Some("a"))) | ("EdDSA", None | Some(Some("b")))
+    );
     let typed = header
         .get("typ")
         .map(|typed| typed.as_str().unwrap_or("?").to_ascii_lowercase());
@@ -150,10 +151,11 @@ fn signed(header: &Value, claims: &Value) -> Option<Caller> {
         Value::Array(all) => all.iter().all(Value::is_string) && all.contains(&AUDIENCE.into()),
         one => one == AUDIENCE,
     };
-    let seconds = |name: &str| claims.get(name).map(|time| time.as_f64());
-    let now = 1_684_255_385.170_914;
-    let begun = |name: &str| seconds(name).is_none_or(|at| at.is_some_and(|at| at <= now + 60.0));
-    let lasts = seconds("exp")?.is_some_and(|end| end > now - 60.0);
+    // In microseconds, as far as there are any.
+    let time = |name: &str| claims.get(name).map(|time| Some((time.as_f64()? * 1e6) as i64));
+    let (now, minute) = (NOW.as_micros(), 60_000_000);
+    let begun = |name: &str| time(name).is_none_or(|at| at.is_some_and(|at| at <= now + minute));
+    let lasts = time("exp")?.is_some_and(|end| end > now - minute);
     let issued = text(claims, "iss")? == ISSUER;
     if !key
         || header.get("crit").is_some()

@@ -1,4 +1,4 @@
-//! Key rings, in both forms: where the input begins with a brace it is taken as JSON.
+//! Key rings, in both forms.
 
 use patchbay_core::model::{Details, Invalid, KeyId};
 use patchbay_core::seal::KeyRing;
@@ -8,7 +8,7 @@ use crate::reference::{Object, string};
 use crate::still::Still;
 use crate::unseal::draft;
 
-/// Reads a ring in one of its forms.
+/// Reads a ring in either form.
 type Parse = fn(&str) -> Result<KeyRing, Invalid>;
 
 pub(crate) fn check(input: &[u8]) {
@@ -18,6 +18,9 @@ pub(crate) fn check(input: &[u8]) {
 /// Of two entries with one key id, the second is dropped.
 pub(crate) fn planted(input: &[u8]) {
     hold(input, |text| {
+        if text.trim_start().starts_with('{') {
+            return KeyRing::parse(text);
+        }
         let mut kept = Vec::<&str>::new();
         for entry in text.split(',') {
             let id = |entry: &str| entry.trim().split(':').next().map(str::to_owned);
@@ -31,10 +34,10 @@ pub(crate) fn planted(input: &[u8]) {
 
 fn hold(input: &[u8], parse: Parse) {
     let Ok(text) = std::str::from_utf8(input) else { return };
-    let json = text.starts_with('{');
-    let read = if json { KeyRing::from_json(text) } else { parse(text) };
+    let json = text.trim_start().starts_with('{');
+    let read = parse(text);
     let expected = if json { members(text) } else { entries(text) };
-    let expected = expected.filter(|keys| is_ring(keys));
+    let expected = expected.filter(is_ring);
     match (read, expected) {
         (Ok(ring), Some(keys)) => same(&ring, &keys),
         (Err(error), None) => {
