@@ -398,5 +398,6 @@ fn is_whole(answer: &[u8]) -> bool {
     let length = text
         .lines()
         .find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
+    let length = length.or(text.starts_with("http/1.1 204").then_some(0));
     length.is_some_and(|length| answer.len() >= head + 4 + length)
 }
