@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
@@ -42,6 +43,8 @@ enum Check {
     Races(Home),
     /// The real home answers random sequences of requests as the reference model does, with workspaces in this mode.
     Model(Home, &'static str),
+    /// No secret that passes through the real home is kept or said anywhere in the clear.
+    Canaries(Home),
     /// The Worker is as small as it is meant to be.
     WorkerSize,
 }
@@ -117,9 +120,11 @@ fn steps() -> Vec<Step> {
     steps.extend(over_http(Home::Lambda));
     steps.push(Step::Suite(Suite::LambdaClients));
     steps.push(Step::Suite(Suite::LambdaEvents));
+    steps.push(Step::Check(Check::Canaries(Home::Lambda)));
     steps.push(Step::Check(Check::WorkerSize));
     steps.extend(over_http(Home::Worker(Reads::Kv)));
     steps.extend(over_http(Home::Worker(Reads::Strong)));
+    steps.push(Step::Check(Check::Canaries(Home::Worker(Reads::Kv))));
     steps.push(Step::Suite(Suite::WorkerClients));
     steps.push(Step::Suite(Suite::Worker));
     steps
@@ -133,6 +138,7 @@ impl fmt::Display for Step {
             Self::Check(Check::Deny) => f.write_str("deny"),
             Self::Check(Check::Races(home)) => write!(f, "{home}races"),
             Self::Check(Check::Model(home, mode)) => write!(f, "{home}model-{mode}"),
+            Self::Check(Check::Canaries(home)) => write!(f, "{home}canaries"),
             Self::Check(Check::WorkerSize) => f.write_str("worker-size"),
             Self::Suite(Suite::Cargo) => f.write_str("cargo"),
             Self::Suite(Suite::Conformance(home, mode)) => write!(f, "{home}conformance-{mode}"),
@@ -229,6 +235,7 @@ impl Check {
                 ensure!(success, "it does not answer as the model does");
                 Ok(())
             }
+            Self::Canaries(home) => canaries(*home, cache),
             Self::WorkerSize => worker::deployed(cache)?.check_size(),
         }
     }
@@ -414,4 +421,34 @@ fn against(
     let ran = watch(&mut command)?;
     server.stop()?;
     Ok(ran)
+}
+
+/// Takes canaries through a home of its own that logs all it can, and looks for them in its answers and in all that it
+/// keeps and logs. What the function keeps is looked at where the store on DynamoDB is tested.
+fn canaries(home: Home, cache: &Cache) -> anyhow::Result<()> {
+    let [patchbay, local, canaries] = built(["patchbay", "patchbay-dynamodb-local", "patchbay-canaries"])?;
+    let folder = tempfile::tempdir().context("no folder for what it stores")?;
+    let (data, log) = (folder.path().join("data"), folder.path().join("log"));
+    let mut fly = command(canaries);
+    // What the home runs over goes after it.
+    let mut table = None;
+    let server = match home {
+        Home::Native => {
+            let mut server = server::patchbay(&patchbay, &data);
+            Server::start(server.args(["--log", "debug"]).stderr(File::create(log)?))?
+        }
+        Home::Lambda => {
+            fly.args(["--sign", "connections/create"]);
+            let table = table.insert(lambda::Table::start(cache, &patchbay, &local)?);
+            lambda::watched_aloud(&tools::cargo_lambda(cache)?, table, &log)?
+        }
+        Home::Worker(_) => {
+            let mut serve = worker::deployed(cache)?.serve_with(&data, &[("PATCHBAY_LOG", "requests")]);
+            Server::start(serve.stderr(File::create(log)?))?
+        }
+    };
+    let (success, _) = watch(fly.arg(&server.url).arg("--folder").arg(folder.path()))?;
+    server.stop()?;
+    ensure!(success, "a secret leaked, or the home did not do what it was asked to");
+    Ok(())
 }
