@@ -5,7 +5,7 @@ import json
 import schemathesis
 from schemathesis import GenerationMode
 
-BYTES = {"name": 255, "workspace_name": 255, "user_id": 255, "subject": 255, "type": 64}
+BYTES = {"name": 255, "workspace_name": 255, "user_id": 255, "email": 255, "subject": 255, "type": 64}
 DETAILS_BYTES = 256 * 1024
 LARGEST_WORKSPACE_ID = 2**53 - 1
 INTEGERS = ("workspace_id", "limit")

@@ -27,7 +27,7 @@ const ODD: [(&str, &str); 5] = [
     ("empty", "{}"),
 ];
 
-/// Fills a folder over HTTP: the odd connections, each attached twice, and a workspace with a member.
+/// Fills a folder over HTTP: the odd connections, each attached twice, a workspace with a member and one with two.
 fn fill(data: &Path) {
     let server = Server::start(data);
     for (name, details) in ODD {
@@ -43,6 +43,13 @@ fn fill(data: &Path) {
         }
     }
     assert_eq!(server.call("workspaces/create", "{\"workspace_name\":\"team\"}").0, 200);
+    for person in [
+        "\"user_id\":\"bob\",\"email\":\"bob@example.com\"",
+        "\"email\":\"eve@example.com\",\"user_type\":\"OWNER\"",
+    ] {
+        let body = format!("{{\"workspace_id\":7,{person}}}");
+        assert_eq!(server.call("workspaces/add_user", &body).0, 200);
+    }
     assert_eq!(server.stop().0, Some(0));
 }
 
@@ -222,6 +229,8 @@ fn an_export_imported_elsewhere_gives_the_same_export_sealed_and_in_the_clear() 
     assert!(refused(upkeep(&data, &["export", "--output", text(&file)])).contains("exists"));
     let lines = done(upkeep(&data, &["export", "--details-in-the-clear"]));
     server.stop();
+    let beside = "\"user_id\":\"bob\",\"email\":\"bob@example.com\",\"role\":\"COLLABORATOR\"";
+    assert!(lines.contains(beside), "{lines}");
     assert!(lines.contains("secret") && !fs::read_to_string(&file).unwrap().contains("secret"));
 
     fs::create_dir(&sealed).unwrap();
@@ -271,8 +280,8 @@ fn an_import_that_is_refused_names_the_line_and_changes_nothing() {
             "line 6: `attachments`",
         ),
         (
-            other.replace("\"version\":1", "\"version\":2"),
-            "line 1: the export has version 2",
+            other.replace("\"version\":2", "\"version\":3"),
+            "line 1: the export has version 3",
         ),
         (other.replace("\"kind\":\"end\"", "\"kind\":\"fin\""), "line 11: "),
         (other.trim_end().rsplit_once('\n').unwrap().0.to_owned(), "cut off"),
@@ -300,7 +309,7 @@ fn an_import_that_is_refused_names_the_line_and_changes_nothing() {
     }
     fs::write(&file, &other).unwrap();
     done(upkeep(&target, &["import", text(&file)]));
-    assert!(done(upkeep(&target, &["check"])).contains("10 connections, 20 attachments, 6 workspaces, 2 members."));
+    assert!(done(upkeep(&target, &["check"])).contains("10 connections, 20 attachments, 6 workspaces, 6 members."));
 }
 
 #[test]

@@ -10,12 +10,14 @@ use http::Request;
 use patchbay_core::api::{Config, Host, Patchbay};
 use patchbay_core::identity::Authentication;
 use patchbay_core::model::{
-    Caller, ConnectionId, ConnectionType, Details, Name, Record, Subject, Tenant, Timestamp, WorkspaceId, Workspaces,
+    Caller, ConnectionId, ConnectionType, Details, Name, Person, Record, Subject, Tenant, Timestamp, WorkspaceId,
+    Workspaces,
 };
 use patchbay_core::seal::{Draft, KeyRing};
 use patchbay_core::store::{
-    Attach, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome, DetachOutcome, ListOutcome, ListQuery,
-    ListWorkspacesOutcome, Lookup, Seen, Store, StoreError, WorkspacesOf,
+    AddMember, AddMemberOutcome, Attach, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome,
+    DetachOutcome, ListOutcome, ListQuery, ListWorkspacesOutcome, Lookup, MembersOutcome, RemoveMemberOutcome, Seen,
+    Store, StoreError, WorkspacesOf,
 };
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -150,6 +152,23 @@ impl Store for AtOnce {
         _: usize,
     ) -> impl Future<Output = Result<ListWorkspacesOutcome, StoreError>> {
         at_once(ListWorkspacesOutcome::All(Vec::new()))
+    }
+
+    fn add_member(&self, _: &Caller, _: AddMember) -> impl Future<Output = Result<AddMemberOutcome, StoreError>> {
+        at_once(AddMemberOutcome::Added)
+    }
+
+    fn members(&self, _: &Caller, _: WorkspaceId) -> impl Future<Output = Result<MembersOutcome, StoreError>> {
+        at_once(MembersOutcome::All(Vec::new()))
+    }
+
+    fn remove_member(
+        &self,
+        _: &Caller,
+        _: WorkspaceId,
+        _: Person,
+    ) -> impl Future<Output = Result<RemoveMemberOutcome, StoreError>> {
+        at_once(RemoveMemberOutcome::Removed)
     }
 
     fn ready(&self) -> impl Future<Output = Result<(), StoreError>> {

@@ -1,6 +1,6 @@
 //! Who may do what: the contract's table, as pure functions over facts that a store gathered.
 
-use crate::model::{Attached, Caller, Name, Role, Subject, WorkspaceId};
+use crate::model::{Attached, Caller, Member, Name, Person, Role, Subject, WorkspaceId};
 
 /// The verdict over something that a caller asks to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +79,47 @@ pub fn detach(caller: &Caller, owner: &Subject, from: WorkspaceId, roles: &impl 
 /// `delete`, of a connection that exists: its owner, admins.
 pub fn delete(caller: &Caller, owner: &Subject, attached: &[Attached], roles: &impl Roles) -> Verdict {
     attach(caller, owner, attached, roles)
+}
+
+/// `workspaces/add_user`, to a workspace that exists, by a caller of this role in it: its OWNERs, admins.
+pub fn add_member(caller: &Caller, role: Option<Role>) -> Verdict {
+    match role {
+        _ if caller.admin => Verdict::Allowed,
+        Some(Role::Owner) => Verdict::Allowed,
+        Some(Role::Collaborator) => Verdict::Forbidden,
+        None => Verdict::Invisible,
+    }
+}
+
+/// `workspaces/remove_user`, likewise: its OWNERs, admins, and any member who removes themself.
+pub fn remove_member(caller: &Caller, role: Option<Role>, person: &Person) -> Verdict {
+    match add_member(caller, role) {
+        Verdict::Forbidden if is(caller, person) => Verdict::Allowed,
+        verdict => verdict,
+    }
+}
+
+/// Whether the caller is this person.
+fn is(caller: &Caller, person: &Person) -> bool {
+    match person {
+        Person::Subject(subject) => caller.subject == *subject,
+        Person::Email(email) => caller.email.as_ref() == Some(email),
+    }
+}
+
+/// The caller's role among a workspace's members: by subject or by e-mail, the higher of the two.
+pub fn role_among(caller: &Caller, members: &[Member]) -> Option<Role> {
+    let own = || members.iter().filter(|member| is(caller, &member.person));
+    let owner = own().find(|member| member.role == Role::Owner);
+    owner.or_else(|| own().next()).map(|member| member.role)
+}
+
+/// Whether this person is a workspace's one OWNER and would be it no more with role `to`, or without one: the last OWNER
+/// stays one, whoever asks (409).
+pub fn takes_the_last_owner(members: &[Member], person: &Person, to: Option<Role>) -> bool {
+    let mut owners = members.iter().filter(|member| member.role == Role::Owner);
+    let is_last = owners.next().is_some_and(|owner| owner.person == *person) && owners.next().is_none();
+    is_last && to != Some(Role::Owner)
 }
 
 #[cfg(test)]
@@ -185,6 +226,66 @@ mod tests {
             let sees = of.admin || of.role_here.is_some();
             assert_eq!(sees_workspace(&caller, of.role_here), sees, "row {row}");
         }
+    }
+
+    #[test]
+    fn owners_and_admins_change_members_and_anybody_leaves() {
+        let bob = Caller {
+            email: Some(Subject::new("bob@x").unwrap()),
+            ..caller("bob", false)
+        };
+        let root = caller("root", true);
+        let text = |text| Subject::new(text).unwrap();
+        let himself = [Person::Subject(text("bob")), Person::Email(text("bob@x"))];
+        let others = [
+            Person::Subject(text("ann")),
+            Person::Subject(text("bob@x")),
+            Person::Email(text("bob")),
+        ];
+        for (caller, role, adds, leaves) in [
+            (&root, None, Allowed, Allowed),
+            (&root, COLLABORATOR, Allowed, Allowed),
+            (&bob, OWNER, Allowed, Allowed),
+            (&bob, COLLABORATOR, Forbidden, Allowed),
+            (&bob, None, Invisible, Invisible),
+        ] {
+            assert_eq!(add_member(caller, role), adds, "{role:?}");
+            for person in &himself {
+                let verdict = remove_member(caller, role, person);
+                assert_eq!(verdict, leaves, "{role:?}, {person:?}");
+            }
+            for person in &others {
+                assert_eq!(remove_member(caller, role, person), adds, "{role:?}, {person:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_callers_role_is_the_higher_of_two_and_the_last_owner_is_known() {
+        let text = |text| Subject::new(text).unwrap();
+        let by_subject = Person::Subject(text("bob"));
+        let by_email = Person::Email(text("bob@x"));
+        let member = |person: &Person, role| Member {
+            person: person.clone(),
+            role,
+        };
+        let bob = Caller {
+            email: Some(text("bob@x")),
+            ..caller("bob", false)
+        };
+        let both = [member(&by_subject, Role::Collaborator), member(&by_email, Role::Owner)];
+        assert_eq!(role_among(&bob, &both), OWNER);
+        assert_eq!(role_among(&bob, &both[..1]), COLLABORATOR);
+        assert_eq!(role_among(&caller("bob", false), &both), COLLABORATOR);
+        assert_eq!(role_among(&caller("eve", false), &both), None);
+        for to in [COLLABORATOR, None] {
+            assert!(takes_the_last_owner(&both, &by_email, to));
+            assert!(!takes_the_last_owner(&both, &by_subject, to));
+            let two = [member(&by_subject, Role::Owner), member(&by_email, Role::Owner)];
+            assert!(!takes_the_last_owner(&two, &by_email, to));
+            assert!(!takes_the_last_owner(&[], &by_email, to));
+        }
+        assert!(!takes_the_last_owner(&both, &by_email, OWNER));
     }
 
     #[test]

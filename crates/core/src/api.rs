@@ -98,6 +98,9 @@ enum Operation {
     Delete,
     CreateWorkspace,
     ListWorkspaces,
+    AddUser,
+    ListUsers,
+    RemoveUser,
     ListAudit,
     Config,
     Healthy,
@@ -108,8 +111,10 @@ impl Operation {
     /// How its audit record begins.
     fn kind(self) -> Kind {
         match self {
-            Self::Create | Self::Attach | Self::Detach | Self::Delete | Self::CreateWorkspace => Kind::Change,
-            Self::List | Self::Get | Self::GetById | Self::ListWorkspaces | Self::ListAudit => Kind::Look,
+            Self::Create | Self::Attach | Self::Detach | Self::Delete => Kind::Change,
+            Self::CreateWorkspace | Self::AddUser | Self::RemoveUser => Kind::Change,
+            Self::List | Self::Get | Self::GetById => Kind::Look,
+            Self::ListWorkspaces | Self::ListUsers | Self::ListAudit => Kind::Look,
             Self::Config | Self::Healthy | Self::Ready => Kind::Look,
         }
     }
@@ -141,7 +146,7 @@ const fn get(path: &'static str, name: &'static str, operation: Operation) -> Ro
     }
 }
 
-static ROUTES: [Route; 13] = [
+static ROUTES: [Route; 16] = [
     post("/v1/api/connections/get", "connections/get", Operation::Get),
     post(
         "/v1/api/connections/get_by_id",
@@ -167,6 +172,17 @@ static ROUTES: [Route; 13] = [
         Operation::CreateWorkspace,
     ),
     post("/v1/api/workspaces/list", "workspaces/list", Operation::ListWorkspaces),
+    post("/v1/api/workspaces/add_user", "workspaces/add_user", Operation::AddUser),
+    post(
+        "/v1/api/workspaces/list_users",
+        "workspaces/list_users",
+        Operation::ListUsers,
+    ),
+    post(
+        "/v1/api/workspaces/remove_user",
+        "workspaces/remove_user",
+        Operation::RemoveUser,
+    ),
     post("/v1/api/audit/list", "audit/list", Operation::ListAudit),
     get("/v1/api/config", "config", Operation::Config),
     get("/healthz", "healthz", Operation::Healthy),
@@ -304,6 +320,8 @@ impl Admitted {
             connections: Vec::new(),
             name: None,
             workspace: None,
+            member: None,
+            role: None,
             outcome: Outcome::Done,
             request_id: self.request_id().to_owned(),
             address,
@@ -510,6 +528,9 @@ impl<S: Store, H: Host> Patchbay<S, H> {
             Operation::Delete => registry.delete(caller, body, note).await.map(|()| None),
             Operation::CreateWorkspace => registry.create_workspace(caller, body, note).await.map(Some),
             Operation::ListWorkspaces => registry.list_workspaces(caller, body, bound).await.map(Some),
+            Operation::AddUser => registry.add_user(caller, body, note).await.map(Some),
+            Operation::ListUsers => registry.list_users(caller, body, note).await.map(Some),
+            Operation::RemoveUser => registry.remove_user(caller, body, note).await.map(Some),
             Operation::ListAudit => registry.list_audit(caller, body, bound).await.map(Some),
             Operation::Config | Operation::Healthy | Operation::Ready => self.around(operation).await,
         }

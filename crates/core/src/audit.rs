@@ -12,9 +12,12 @@ use std::net::IpAddr;
 use http::StatusCode;
 use serde::Deserialize;
 
-use crate::model::{ConnectionId, Name, Subject, Tenant, Timestamp, WorkspaceId};
-use crate::store::{AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome, DetachOutcome};
-use crate::wire::Json;
+use crate::model::{ConnectionId, Name, Person, Role, Subject, Tenant, Timestamp, WorkspaceId};
+use crate::store::{
+    AddMemberOutcome, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome, DetachOutcome,
+    RemoveMemberOutcome,
+};
+use crate::wire::{Json, role_text};
 
 /// Connections that one line of a log names at most: platforms cut lines off that are longer than 256 KiB.
 const IDS_A_LOG_LINE: usize = 4_000;
@@ -83,6 +86,10 @@ pub struct Record {
     pub name: Option<Name>,
     /// The workspace that it named or made.
     pub workspace: Option<WorkspaceId>,
+    /// The member of the workspace that it was about.
+    pub member: Option<Person>,
+    /// The role that they were to have.
+    pub role: Option<Role>,
     /// How it ended.
     pub outcome: Outcome,
     /// The request's id.
@@ -93,8 +100,8 @@ pub struct Record {
 
 impl Record {
     /// One JSON object with its fields in this order: `at`, `tenant`, `subject`, `kind`, `operation`, `connections`,
-    /// `name`, `workspace`, `outcome`, `status` (where it was not done), `request_id`, `address`. What is not known is
-    /// left out, and so is an empty list.
+    /// `name`, `workspace`, `user_id` or `email` and `user_type` (of a member), `outcome`, `status` (where it was not
+    /// done), `request_id`, `address`. What is not known is left out, and so is an empty list.
     pub fn to_json(&self) -> String {
         text(|json| _ = self.write(&self.connections, json))
     }
@@ -130,6 +137,14 @@ impl Record {
         }
         if let Some(workspace) = self.workspace {
             json.literal(",\"workspace\":").plain(workspace);
+        }
+        match &self.member {
+            Some(Person::Subject(subject)) => _ = json.literal(",\"user_id\":").text(subject.as_str()),
+            Some(Person::Email(email)) => _ = json.literal(",\"email\":").text(email.as_str()),
+            None => {}
+        }
+        if let Some(role) = self.role {
+            json.literal(",\"user_type\":\"").literal(role_text(role)).literal("\"");
         }
         json.literal(",\"outcome\":\"").literal(self.outcome.as_str());
         json.literal("\"");
@@ -295,6 +310,19 @@ impl Made for CreateWorkspaceOutcome {
     }
 }
 
+impl Made for AddMemberOutcome {
+    fn made(&self, _: &mut Record) -> bool {
+        *self == Self::Added
+    }
+}
+
+impl Made for RemoveMemberOutcome {
+    /// Of somebody who was no member it is answered as done, too.
+    fn made(&self, _: &mut Record) -> bool {
+        matches!(self, Self::Removed | Self::NotAMember)
+    }
+}
+
 /// The record of an operation under way; none where none are kept.
 #[derive(Debug)]
 pub(crate) struct Note(Option<Record>);
@@ -343,6 +371,8 @@ mod tests {
             connections: vec![ConnectionId::from_bytes([7; 16])],
             name: Some(Name::new("one").unwrap()),
             workspace: Some(WorkspaceId::new(3).unwrap()),
+            member: Some(Person::Email(Subject::new("bob@x").unwrap())),
+            role: Some(Role::Owner),
             outcome: Outcome::Done,
             request_id: "r\\1".into(),
             address: Some([127, 0, 0, 1].into()),
@@ -356,7 +386,7 @@ mod tests {
             "{\"at\":\"2023-05-16T16:43:05.170914Z\",\"tenant\":\"t\",\"subject\":\"ann \\\"x\\\"\",\
              \"kind\":\"details.read\",\"operation\":\"connections/get\",\
              \"connections\":[\"07070707-0707-0707-0707-070707070707\"],\"name\":\"one\",\"workspace\":3,\
-             \"outcome\":\"done\",\"request_id\":\"r\\\\1\",\"address\":\"127.0.0.1\"}"
+             \"email\":\"bob@x\",\"user_type\":\"OWNER\",\"outcome\":\"done\",\"request_id\":\"r\\\\1\",\"address\":\"127.0.0.1\"}"
         );
         let refused = Record {
             kind: Kind::Change,
@@ -364,6 +394,8 @@ mod tests {
             connections: Vec::new(),
             name: None,
             workspace: None,
+            member: None,
+            role: None,
             outcome: Outcome::Refused(StatusCode::CONFLICT),
             address: None,
             ..record()

@@ -9,6 +9,7 @@ pub mod audit;
 mod encoded;
 pub mod identity;
 pub mod limits;
+mod members;
 pub mod model;
 pub mod portable;
 mod problem;

@@ -345,13 +345,22 @@ pub enum Role {
     Collaborator,
 }
 
-/// How a member of a workspace is known.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// How a member of a workspace is known. Subjects are ordered before e-mail addresses, and each by their bytes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Person {
     /// By subject.
     Subject(Subject),
     /// By e-mail address, in ASCII lower case.
     Email(Subject),
+}
+
+/// A member of a workspace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// Who.
+    pub person: Person,
+    /// What they may do there.
+    pub role: Role,
 }
 
 /// Who is calling, out of a verified token.

@@ -19,7 +19,7 @@ use crate::store::{
 use crate::wire::{Fields, Json};
 
 const NO_CONNECTION: &str = "There is no such connection.";
-const NO_WORKSPACE: &str = "There is no such workspace.";
+pub(crate) const NO_WORKSPACE: &str = "There is no such workspace.";
 const NOT_ATTACHED: &str = "The connection is not in this workspace.";
 const NO_TRAIL: &str =
     "No audit trail is kept here: records, if there are any, are in the log of the server's platform.";
@@ -36,7 +36,7 @@ pub(crate) struct Registry<S, H> {
 }
 
 /// The store of one request, which keeps the records of its changes if the store keeps any.
-struct Noting<'r, S> {
+pub(crate) struct Noting<'r, S> {
     own: Option<S>,
     shared: &'r S,
 }
@@ -51,7 +51,7 @@ impl<S> Deref for Noting<'_, S> {
 
 impl<S: Store, H: Host> Registry<S, H> {
     /// The store for a change whose record is `note`.
-    fn noting(&self, note: &Note) -> Noting<'_, S> {
+    pub(crate) fn noting(&self, note: &Note) -> Noting<'_, S> {
         Noting {
             own: note.so_far().and_then(|record| self.store.noting(record)),
             shared: &self.store,
@@ -399,7 +399,7 @@ impl<S: Store, H: Host> Registry<S, H> {
 }
 
 /// The outcome of a change, with what only it tells added to the record.
-fn noted<T: Made>(note: &mut Note, outcome: T) -> T {
+pub(crate) fn noted<T: Made>(note: &mut Note, outcome: T) -> T {
     note.add(|record| _ = outcome.made(record));
     outcome
 }

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::audit;
 use crate::model::{
-    Attached, AttachmentId, Caller, ConnectionId, Name, Record, Subject, Timestamp, Workspace, WorkspaceId, Workspaces,
+    Attached, AttachmentId, Caller, ConnectionId, Member, Name, Person, Record, Role, Subject, Timestamp, Workspace,
+    WorkspaceId, Workspaces,
 };
 
 /// What went wrong in a store. Messages are for the log and never hold details.
@@ -202,6 +203,61 @@ pub enum ListWorkspacesOutcome {
     TooLong,
 }
 
+/// What [`Store::add_member`] is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddMember {
+    /// The workspace.
+    pub workspace: WorkspaceId,
+    /// Who is to be a member.
+    pub person: Person,
+    /// The e-mail address that is kept beside somebody who is known by subject. Nobody is matched by it. Where there is
+    /// none, the one that was kept before stays.
+    pub email: Option<Subject>,
+    /// In which role.
+    pub role: Role,
+}
+
+/// Outcome of [`Store::add_member`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AddMemberOutcome {
+    /// They are a member of this role now, whatever they were before.
+    Added,
+    /// No such workspace, or none that this caller may see.
+    NoWorkspace,
+    /// The caller is a member, but may not do this.
+    Forbidden,
+    /// They are the workspace's last OWNER, who stays one; nothing changed.
+    LastOwner,
+    /// The workspace has [`crate::limits::MEMBERS_PER_WORKSPACE`] members already.
+    TooManyMembers,
+    /// The person is in [`crate::limits::WORKSPACES_PER_PERSON`] workspaces already.
+    TooManyWorkspaces,
+}
+
+/// Outcome of [`Store::members`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MembersOutcome {
+    /// All of them, ordered by person.
+    All(Vec<Member>),
+    /// No such workspace, or none that this caller may see.
+    NoWorkspace,
+}
+
+/// Outcome of [`Store::remove_member`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RemoveMemberOutcome {
+    /// They are no member any more.
+    Removed,
+    /// They were none.
+    NotAMember,
+    /// No such workspace, or none that this caller may see.
+    NoWorkspace,
+    /// The caller is a member, but may not do this.
+    Forbidden,
+    /// They are the workspace's last OWNER, who stays one; nothing changed.
+    LastOwner,
+}
+
 /// Keeps records. Everything is within the caller's tenant. Visibility and permission are decided by
 /// [`crate::access`] and nowhere else.
 pub trait Store {
@@ -246,6 +302,26 @@ pub trait Store {
         of: WorkspacesOf,
         most_bytes: usize,
     ) -> impl Future<Output = Result<ListWorkspacesOutcome, StoreError>>;
+
+    /// Makes somebody a member of a workspace, or gives a member another role. A workspace that has an OWNER keeps one,
+    /// whoever changes its members at once.
+    fn add_member(&self, caller: &Caller, add: AddMember)
+    -> impl Future<Output = Result<AddMemberOutcome, StoreError>>;
+
+    /// A workspace's members, as they are at one moment.
+    fn members(
+        &self,
+        caller: &Caller,
+        workspace: WorkspaceId,
+    ) -> impl Future<Output = Result<MembersOutcome, StoreError>>;
+
+    /// Ends somebody's membership; with the promise of [`Store::add_member`].
+    fn remove_member(
+        &self,
+        caller: &Caller,
+        workspace: WorkspaceId,
+        person: Person,
+    ) -> impl Future<Output = Result<RemoveMemberOutcome, StoreError>>;
 
     /// Whether storage answers.
     fn ready(&self) -> impl Future<Output = Result<(), StoreError>>;

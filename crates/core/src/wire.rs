@@ -10,7 +10,9 @@ use serde::de::{DeserializeSeed, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::limits;
-use crate::model::{ConnectionId, ConnectionType, Details, Invalid, Name, Subject, Workspace, WorkspaceId};
+use crate::model::{
+    ConnectionId, ConnectionType, Details, Invalid, Member, Name, Person, Role, Subject, Workspace, WorkspaceId,
+};
 use crate::problem::Problem;
 use crate::store::Seen;
 
@@ -148,6 +150,15 @@ impl<'a> Fields<'a> {
             })
     }
 
+    /// A role, in any case.
+    pub(crate) fn role(&self, field: &'static str) -> Result<Option<Role>, Problem> {
+        self.text(field, |text| {
+            let named = |role: &Role| text.eq_ignore_ascii_case(role_text(*role));
+            let role = [Role::Owner, Role::Collaborator].into_iter().find(named);
+            role.ok_or_else(|| Invalid("must be OWNER or COLLABORATOR".into()))
+        })
+    }
+
     /// A yes or no; absent comes out as `default`.
     pub(crate) fn flag(&self, field: &'static str, default: bool) -> Result<bool, Problem> {
         match self.raw(field) {
@@ -164,6 +175,14 @@ impl<'a> Fields<'a> {
             Some(value) => Details::from_json(value).map_err(|error| invalid(field, &error)),
             None => Ok(Details::null()),
         }
+    }
+}
+
+/// How a role is written.
+pub(crate) fn role_text(role: Role) -> &'static str {
+    match role {
+        Role::Owner => "OWNER",
+        Role::Collaborator => "COLLABORATOR",
     }
 }
 
@@ -329,6 +348,15 @@ impl Json {
         self.literal(",\"created_at\":\"").plain(workspace.created_at);
         self.literal("\",\"created_by\":").text(workspace.created_by.as_str());
         self.literal(",\"archived\":false,\"models\":[],\"pipelines\":[]}")
+    }
+
+    /// A member as the SDK reads it: who is known by e-mail alone is shown by that.
+    pub(crate) fn member(&mut self, member: &Member) -> &mut Self {
+        let (Person::Subject(shown) | Person::Email(shown)) = &member.person;
+        self.literal("{\"user_id\":").text(shown.as_str());
+        self.literal(",\"user_type\":\"")
+            .literal(role_text(member.role))
+            .literal("\"}")
     }
 
     /// Bytes written so far.

@@ -15,6 +15,7 @@ mod item;
 mod key;
 mod list;
 mod make;
+mod members;
 mod reads;
 mod roles;
 mod sealings;

@@ -4,16 +4,19 @@ use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use patchbay_core::access;
-use patchbay_core::model::{Caller, Role, WorkspaceId};
+use patchbay_core::model::{Caller, Role, Subject, WorkspaceId};
 use patchbay_core::store::StoreError;
 
-use crate::item::{Item, REVISION, Reader, item, number, role_stored, workspace_of};
+use crate::item::{Item, REVISION, Reader, damaged, item, number, role_stored, text, workspace_of};
 use crate::key::{Key, Keys, persons};
 use crate::table::Items;
 use crate::transaction::When;
 
 /// A map from a workspace's id to the role there.
 pub(crate) const ROLES: &str = "roles";
+/// A map from a workspace's id to the e-mail address that is kept beside the person there. There is none where nobody
+/// ever gave one.
+const EMAILS: &str = "emails";
 
 /// The roles that one item gives.
 pub(crate) struct Granted {
@@ -21,14 +24,20 @@ pub(crate) struct Granted {
     /// Where the item is there.
     revision: Option<u64>,
     pub(crate) roles: BTreeMap<WorkspaceId, Role>,
+    /// As it was read.
+    emails: Item,
 }
 
 impl Granted {
     /// Takes the item out of what was read; where there is none, there are no roles.
     pub(crate) fn take(items: &mut Items, key: Key) -> Result<Self, StoreError> {
         let Some(found) = items.take(&key) else {
-            let (revision, roles) = (None, BTreeMap::new());
-            return Ok(Self { key, revision, roles });
+            return Ok(Self {
+                key,
+                revision: None,
+                roles: BTreeMap::new(),
+                emails: Item::new(),
+            });
         };
         let reader = Reader::new(&found)?;
         let (keys, map) = reader.map(ROLES)?;
@@ -36,6 +45,10 @@ impl Granted {
         Ok(Self {
             revision: Some(reader.number(REVISION)?),
             roles: roles.collect::<Result<_, StoreError>>()?,
+            emails: match found.get(EMAILS) {
+                Some(emails) => emails.as_m().map_err(|_| damaged(EMAILS))?.clone(),
+                None => Item::new(),
+            },
             key,
         })
     }
@@ -45,19 +58,37 @@ impl Granted {
         self.revision.map_or(When::Absent, When::Unchanged)
     }
 
-    /// The item with this role in `workspace`.
-    pub(crate) fn with(&self, workspace: WorkspaceId, role: Role) -> Item {
-        let mut roles: Item = self
-            .roles
-            .iter()
-            .map(|(id, role)| (id.to_string(), role_stored(*role)))
-            .collect();
+    /// The item with this role in `workspace`, and this e-mail address beside it where there is one.
+    pub(crate) fn with(&self, workspace: WorkspaceId, role: Role, email: Option<&Subject>) -> Item {
+        let (mut roles, mut emails) = (self.roles_stored(), self.emails.clone());
         roles.insert(workspace.to_string(), role_stored(role));
-        let revision = self.revision.map_or(0, |revision| revision + 1);
-        item(
+        emails.extend(email.map(|email| (workspace.to_string(), text(email.as_str()))));
+        self.item(roles, emails)
+    }
+
+    /// The item without a role in `workspace`.
+    pub(crate) fn without(&self, workspace: WorkspaceId) -> Item {
+        let (mut roles, mut emails) = (self.roles_stored(), self.emails.clone());
+        roles.remove(&workspace.to_string());
+        emails.remove(&workspace.to_string());
+        self.item(roles, emails)
+    }
+
+    fn roles_stored(&self) -> Item {
+        let roles = self.roles.iter();
+        roles.map(|(id, role)| (id.to_string(), role_stored(*role))).collect()
+    }
+
+    fn item(&self, roles: Item, emails: Item) -> Item {
+        let revision = self.revision.map_or(0, |revision| revision.saturating_add(1));
+        let mut item = item(
             &self.key,
             [(REVISION, number(revision)), (ROLES, AttributeValue::M(roles))],
-        )
+        );
+        if !emails.is_empty() {
+            item.insert(EMAILS.to_owned(), AttributeValue::M(emails));
+        }
+        item
     }
 }
 

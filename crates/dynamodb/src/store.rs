@@ -7,18 +7,19 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
-use patchbay_core::model::{Caller, ConnectionId, KeyId, Name, Person, Record, Role, Tenant, Timestamp, WorkspaceId};
+use patchbay_core::model::{Caller, ConnectionId, KeyId, Name, Person, Record, Timestamp, WorkspaceId};
 use patchbay_core::rotation::{Held, Place, Replacement, Sealings, Step, Unreadable, Wanted};
 use patchbay_core::store::{
-    Attach, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome, DetachOutcome, ListOutcome, ListQuery,
-    ListWorkspacesOutcome, Lookup, Seen, Store, StoreError, WorkspacesOf,
+    AddMember, AddMemberOutcome, Attach, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome,
+    DetachOutcome, ListOutcome, ListQuery, ListWorkspacesOutcome, Lookup, MembersOutcome, RemoveMemberOutcome, Seen,
+    Store, StoreError, WorkspacesOf,
 };
 
 use crate::again::{Pace, Patience, SERVING, UNHURRIED};
 use crate::key::Key;
 use crate::reads::Reads;
 use crate::table::Table;
-use crate::{connections, list, sealings, workspaces};
+use crate::{connections, list, members, sealings, workspaces};
 
 /// Time to open a connection, and for one attempt, where nobody waits for an answer.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -80,21 +81,6 @@ impl DynamoStore {
             patience: Patience::new(self.pace),
         }
     }
-
-    /// Makes somebody a member of a workspace, or gives a member another role; says whether the workspace exists. Asks
-    /// for nobody's permission.
-    ///
-    /// # Errors
-    /// As those of the store's operations.
-    pub async fn put_member(
-        &self,
-        tenant: &Tenant,
-        workspace: WorkspaceId,
-        person: &Person,
-        role: Role,
-    ) -> Result<bool, StoreError> {
-        workspaces::put_member(&self.table(), tenant, workspace, person, role).await
-    }
 }
 
 impl Store for DynamoStore {
@@ -143,6 +129,23 @@ impl Store for DynamoStore {
         most_bytes: usize,
     ) -> Result<ListWorkspacesOutcome, StoreError> {
         workspaces::list(&self.table(), caller, of, most_bytes).await
+    }
+
+    async fn add_member(&self, caller: &Caller, add: AddMember) -> Result<AddMemberOutcome, StoreError> {
+        members::add(&self.table(), caller, &add).await
+    }
+
+    async fn members(&self, caller: &Caller, workspace: WorkspaceId) -> Result<MembersOutcome, StoreError> {
+        members::list(&self.table(), caller, workspace).await
+    }
+
+    async fn remove_member(
+        &self,
+        caller: &Caller,
+        workspace: WorkspaceId,
+        person: Person,
+    ) -> Result<RemoveMemberOutcome, StoreError> {
+        members::remove(&self.table(), caller, workspace, &person).await
     }
 
     async fn ready(&self) -> Result<(), StoreError> {

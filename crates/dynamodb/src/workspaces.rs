@@ -1,14 +1,14 @@
-//! The operations on workspaces and their members.
+//! The operations on workspaces.
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use patchbay_core::identity;
 use patchbay_core::limits;
-use patchbay_core::model::{Caller, Name, Person, Role, Tenant, Timestamp, Workspace, WorkspaceId};
+use patchbay_core::model::{Caller, Member, Name, Person, Role, Timestamp, Workspace, WorkspaceId};
 use patchbay_core::store::{CreateWorkspaceOutcome, ListWorkspacesOutcome, StoreError, WorkspacesOf, workspace_bytes};
 
 use crate::again::until_decided;
-use crate::item::{Item, REVISION, Reader, damaged, item, number, role_stored, text};
+use crate::item::{Item, REVISION, Reader, damaged, item, number, text};
 use crate::key::{Key, Keys, persons, sort_of_workspace};
+use crate::members::Members;
 use crate::reads::Reads;
 use crate::roles::{Granted, Roles};
 use crate::table::{Items, Table};
@@ -19,8 +19,6 @@ const NAME: &str = "name";
 const CREATED_BY: &str = "created_by";
 const CREATED_AT: &str = "created_at";
 const LAST: &str = "last";
-/// A map from a person to their role.
-const MEMBERS: &str = "members";
 
 /// Workspaces that are read at a time to find a free id.
 const WALK: i32 = 100;
@@ -109,12 +107,15 @@ async fn try_to_create(
     };
     let given = [(REVISION, number(revision)), (LAST, number(id))];
     actions.put(item(&keys.counter(), given), counter);
-    let owner = Person::Subject(caller.subject.clone());
+    let owner = Member {
+        person: Person::Subject(caller.subject.clone()),
+        role: Role::Owner,
+    };
     let members = Members::take(&mut items, keys.members(id))?;
-    actions.put(members.with(&owner, Role::Owner), members.unchanged());
+    actions.put(members.with(owner), members.unchanged());
     let mut granted = roles.0.iter();
     if let Some(by_subject) = granted.next() {
-        actions.put(by_subject.with(id, Role::Owner), by_subject.unchanged());
+        actions.put(by_subject.with(id, Role::Owner, None), by_subject.unchanged());
     }
     // Whom the e-mail address makes a member counts as well.
     for by_email in granted {
@@ -152,76 +153,6 @@ async fn next_free(table: &Table, keys: Keys<'_>, last: u64) -> Result<Workspace
             return WorkspaceId::new(next).map_err(|_| StoreError::Unavailable("no workspace id is left".into()));
         }
     }
-}
-
-/// A workspace's members, as they were read.
-struct Members {
-    key: Key,
-    /// Where the item is there.
-    revision: Option<u64>,
-    members: Item,
-}
-
-impl Members {
-    fn take(items: &mut Items, key: Key) -> Result<Self, StoreError> {
-        let Some(item) = items.take(&key) else {
-            let (revision, members) = (None, Item::new());
-            return Ok(Self { key, revision, members });
-        };
-        let reader = Reader::new(&item)?;
-        let members = item.get(MEMBERS).and_then(|members| members.as_m().ok());
-        Ok(Self {
-            key,
-            revision: Some(reader.number(REVISION)?),
-            members: members.cloned().ok_or_else(|| damaged(MEMBERS))?,
-        })
-    }
-
-    fn unchanged(&self) -> When {
-        self.revision.map_or(When::Absent, When::Unchanged)
-    }
-
-    /// The item with this role for `person`.
-    fn with(&self, person: &Person, role: Role) -> Item {
-        let mut members = self.members.clone();
-        let key = match person {
-            Person::Subject(subject) => format!("s{subject}"),
-            Person::Email(email) => format!("e{email}"),
-        };
-        members.insert(key, role_stored(role));
-        let revision = self.revision.map_or(0, |revision| revision.saturating_add(1));
-        item(
-            &self.key,
-            [(REVISION, number(revision)), (MEMBERS, AttributeValue::M(members))],
-        )
-    }
-}
-
-/// Makes somebody a member of a workspace, or gives a member another role; says whether the workspace exists. In one
-/// read and one transaction.
-pub(crate) async fn put_member(
-    table: &Table,
-    tenant: &Tenant,
-    workspace: WorkspaceId,
-    person: &Person,
-    role: Role,
-) -> Result<bool, StoreError> {
-    let keys = Keys(tenant);
-    let wanted = [keys.workspace(workspace), keys.members(workspace), keys.roles(person)];
-    until_decided(table, || async {
-        let mut items = table.read(wanted.to_vec(), None, Reads::Strong).await?;
-        if items.take(&keys.workspace(workspace)).is_none() {
-            return Ok(Some(false));
-        }
-        let members = Members::take(&mut items, keys.members(workspace))?;
-        let granted = Granted::take(&mut items, keys.roles(person))?;
-        let mut actions = Actions::new(table)?;
-        actions.put(members.with(person, role), members.unchanged());
-        actions.put(granted.with(workspace, role), granted.unchanged());
-        let written = actions.write().await?;
-        Ok((written == Written::All).then_some(true))
-    })
-    .await
 }
 
 /// In one read for each MiB of all workspaces; somebody's in one read and another for each hundred. A person is matched

@@ -12,15 +12,18 @@ mod local;
 use std::collections::BTreeSet;
 
 use futures_util::stream::{self, StreamExt as _};
-use local::{Local, Members, local};
-use patchbay_core::model::{Caller, Person, Role, Timestamp, WorkspaceId, Workspaces};
+use local::{Local, local};
+use patchbay_core::model::{Caller, Role, Timestamp, WorkspaceId, Workspaces};
 use patchbay_core::store::{
-    AttachOutcome, CreateOutcome, DeleteOutcome, DetachOutcome, ListQuery, Lookup, Store, StoreError, WorkspacesOf,
+    AttachOutcome, CreateOutcome, DeleteOutcome, DetachOutcome, ListQuery, Lookup, RemoveMemberOutcome, Store,
+    StoreError, WorkspacesOf,
 };
 use patchbay_testkit::dynamodb_proxy::Fault;
 use patchbay_testkit::model::{Sequences, contents, same_outcomes_or_none, steps};
 use patchbay_testkit::races::{Registry, Verdict, Workload};
-use patchbay_testkit::sample::{all, attach, caller, make_workspace, name, names, record, workspace};
+use patchbay_testkit::sample::{
+    add_member, all, attach, caller, make_workspace, name, names, person, record, workspace,
+};
 use patchbay_testkit::{InProcess, MemoryStore};
 
 const READ: &str = "BatchGetItem";
@@ -44,10 +47,14 @@ enum Call {
     ListWithin,
     ListWorkspaces,
     AllWorkspaces,
+    AddMember,
+    ChangeRole,
+    Members,
+    RemoveMember,
 }
 
 impl Call {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 16] = [
         Self::Create,
         Self::Attach,
         Self::AttachThatOpens,
@@ -60,6 +67,10 @@ impl Call {
         Self::ListWithin,
         Self::ListWorkspaces,
         Self::AllWorkspaces,
+        Self::AddMember,
+        Self::ChangeRole,
+        Self::Members,
+        Self::RemoveMember,
     ];
 
     /// The operations that it takes.
@@ -67,9 +78,10 @@ impl Call {
         match self {
             Self::Create => &[WRITE],
             Self::Attach | Self::AttachThatOpens | Self::Detach | Self::Delete => &[READ, WRITE],
+            Self::AddMember | Self::ChangeRole | Self::RemoveMember => &[READ, WRITE],
             Self::CreateWorkspace => &[READ, "Query", WRITE],
             Self::List | Self::ListWithin => &[READ, "Query"],
-            Self::Get | Self::GetById | Self::ListWorkspaces => &[READ],
+            Self::Get | Self::GetById | Self::ListWorkspaces | Self::Members => &[READ],
             Self::AllWorkspaces => &["Query"],
         }
     }
@@ -79,6 +91,7 @@ impl Call {
         let root = caller(tenant, "root", true);
         let ann = caller(tenant, "ann", false);
         let (one, two) = (record(1, "one", &root, 10), record(2, "two", &root, 10));
+        let (bob, eve) = (caller(tenant, "bob", false), caller(tenant, "eve", false));
         let team = workspace(1);
         Ok(match self {
             Self::Create => shown(store.create(&ann, record(3, "three", &ann, 10)).await?),
@@ -101,6 +114,18 @@ impl Call {
                     .list_workspaces(&root, WorkspacesOf::Everybody, usize::MAX)
                     .await?,
             ),
+            Self::AddMember => shown(
+                store
+                    .add_member(&ann, add_member(team, person(&eve), Role::Owner))
+                    .await?,
+            ),
+            Self::ChangeRole => shown(
+                store
+                    .add_member(&ann, add_member(team, person(&bob), Role::Owner))
+                    .await?,
+            ),
+            Self::Members => shown(store.members(&bob, team).await?),
+            Self::RemoveMember => shown(store.remove_member(&ann, team, person(&bob)).await?),
         })
     }
 }
@@ -116,10 +141,13 @@ fn within(workspace: WorkspaceId) -> ListQuery {
     }
 }
 
-/// A workspace, a connection that is in it, and one that is not.
+/// A workspace with two members, a connection that is in it, and one that is not.
 async fn prepare(store: &impl Store, tenant: &str) {
     let (root, ann) = (caller(tenant, "root", true), caller(tenant, "ann", false));
     assert_eq!(make_workspace(store, &ann, "team").await, workspace(1));
+    let bob = person(&caller(tenant, "bob", false));
+    let joins = add_member(workspace(1), bob, Role::Collaborator);
+    store.add_member(&ann, joins).await.unwrap();
     for (number, name) in [(1, "one"), (2, "two")] {
         store.create(&root, record(number, name, &root, 10)).await.unwrap();
     }
@@ -335,21 +363,30 @@ async fn what_changes_between_reading_and_writing_is_read_and_decided_again() {
     let kept = record(1, "one", &root, 10);
     clear.create(&root, kept.clone()).await.unwrap();
     clear.attach(&root, attach(kept.id, team, 1)).await.unwrap();
-    let person = Person::Subject(bob.subject.clone());
-    clear.put_member(&bob.tenant, team, &person, Role::Owner).await.unwrap();
+    let becomes = |role| add_member(team, person(&bob), role);
+    clear.add_member(&root, becomes(Role::Owner)).await.unwrap();
 
     // Somebody who may detach it loses their role.
     proxy.fail(WRITE, [Fault::Held]);
     let demoted = async {
         proxy.until_all_met().await;
-        clear
-            .put_member(&bob.tenant, team, &person, Role::Collaborator)
-            .await
-            .unwrap();
+        clear.add_member(&root, becomes(Role::Collaborator)).await.unwrap();
         proxy.release();
     };
     let (outcome, ()) = tokio::join!(store.detach(&bob, kept.id, team), demoted);
     assert_eq!(outcome.unwrap(), DetachOutcome::Forbidden);
+
+    // Of two OWNERs, each is to be removed by the other.
+    clear.add_member(&root, becomes(Role::Owner)).await.unwrap();
+    proxy.fail(WRITE, [Fault::Held]);
+    let removed = async {
+        proxy.until_all_met().await;
+        let removed = clear.remove_member(&bob, team, person(&ann)).await;
+        assert_eq!(removed.unwrap(), RemoveMemberOutcome::Removed);
+        proxy.release();
+    };
+    let (outcome, ()) = tokio::join!(store.remove_member(&ann, team, person(&bob)), removed);
+    assert_eq!(outcome.unwrap(), RemoveMemberOutcome::NoWorkspace);
 
     // What is to be deleted is attached again.
     clear.detach(&root, kept.id, team).await.unwrap();
@@ -397,8 +434,7 @@ fn as_the_model_or_not_at_all(mode: Workspaces) {
     let came = sequences.run(&runtime, steps(sequences.steps), async |case, steps| {
         local.proxy.fail_at_random(case, 25, &weighted());
         let (clear, idle) = (&local.clear, async || local.proxy.idle().await);
-        let members = Members(clear.clone());
-        same_outcomes_or_none(&local.store, clear, &members, idle, mode, case, steps).await
+        same_outcomes_or_none(&local.store, clear, idle, mode, case, steps).await
     });
     let came = came.unwrap_or_else(|error| panic!("{error}"));
     let met = local.proxy.met();

@@ -14,14 +14,17 @@ use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use local::{Item, Local, local};
 use patchbay_core::limits;
-use patchbay_core::model::{Person, Role, Timestamp, Workspaces};
+use patchbay_core::model::{Caller, Member, Role, Subject, Timestamp, Workspaces};
 use patchbay_core::store::{
-    Attach, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome, DetachOutcome, ListOutcome, ListQuery,
-    ListWorkspacesOutcome, Lookup, Store as _, StoreError, WorkspacesOf,
+    AddMember, AddMemberOutcome, Attach, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome,
+    DetachOutcome, ListOutcome, ListQuery, ListWorkspacesOutcome, Lookup, MembersOutcome, RemoveMemberOutcome,
+    Store as _, StoreError, WorkspacesOf,
 };
 use patchbay_dynamodb::Reads;
 use patchbay_testkit::dynamodb_proxy::{Fault, is_consistent};
-use patchbay_testkit::sample::{all, attach, caller, make_workspace, name, names, record, workspace};
+use patchbay_testkit::sample::{
+    add_member, all, attach, caller, make_workspace, name, names, person, record, workspace,
+};
 
 const READ: &str = "BatchGetItem";
 const QUERY: &str = "Query";
@@ -67,9 +70,8 @@ async fn every_operation_takes_the_requests_that_the_readme_says_done_or_refused
     counted.takes(&[READ, QUERY, WRITE], created(bobs), made).await;
     let taken = store.create_workspace(&bob, name("team"), now);
     counted.takes(&[READ], CreateWorkspaceOutcome::NameTaken, taken).await;
-    let bob_himself = Person::Subject(bob.subject.clone());
-    let joined = store.put_member(&bob.tenant, team, &bob_himself, Role::Collaborator);
-    counted.takes(&[READ, WRITE], true, joined).await;
+    let joined = store.add_member(&ann, add_member(team, person(&bob), Role::Collaborator));
+    counted.takes(&[READ, WRITE], AddMemberOutcome::Added, joined).await;
 
     let (kept, free) = (record(1, "one", &ann, 10), record(2, "two", &ann, 10));
     for record in [&kept, &free] {
@@ -151,7 +153,66 @@ async fn every_operation_takes_the_requests_that_the_readme_says_done_or_refused
         let own = store.list_workspaces(who, WorkspacesOf::Caller, usize::MAX);
         assert_eq!(counted.of(own).await.1, requests);
     }
+    let listed = |who: [&Caller; 2], roles: [Role; 2]| {
+        let members = who.into_iter().zip(roles);
+        MembersOutcome::All(
+            members
+                .map(|(who, role)| Member {
+                    person: person(who),
+                    role,
+                })
+                .collect(),
+        )
+    };
+    let both = listed([&ann, &bob], [Role::Owner, Role::Collaborator]);
+    counted.takes(&[READ], both, store.members(&bob, team)).await;
+    for hidden in [team, workspace(9)] {
+        let unseen = store.members(&eve, hidden);
+        counted.takes(&[READ], MembersOutcome::NoWorkspace, unseen).await;
+        let added = store.add_member(&eve, add_member(hidden, person(&eve), Role::Owner));
+        counted.takes(&[READ], AddMemberOutcome::NoWorkspace, added).await;
+        let removed = store.remove_member(&eve, hidden, person(&eve));
+        counted.takes(&[READ], RemoveMemberOutcome::NoWorkspace, removed).await;
+    }
+    let demoted = store.add_member(&ann, add_member(team, person(&ann), Role::Collaborator));
+    counted.takes(&[READ], AddMemberOutcome::LastOwner, demoted).await;
+    let refused = store.remove_member(&bob, team, person(&ann));
+    counted.takes(&[READ], RemoveMemberOutcome::Forbidden, refused).await;
+    for (requests, outcome) in [
+        (&[READ, WRITE][..], RemoveMemberOutcome::Removed),
+        (&[READ], RemoveMemberOutcome::NotAMember),
+    ] {
+        let removed = store.remove_member(&ann, team, person(&bob));
+        counted.takes(requests, outcome, removed).await;
+    }
     counted.takes(&[READ], (), store.ready()).await;
+    local.is_whole().await;
+}
+
+#[tokio::test]
+async fn an_email_address_is_kept_beside_a_subject_until_there_is_another_or_the_member_leaves() {
+    let local = local().await;
+    let (store, ann) = (&local.clear, caller("t", "ann", false));
+    let (team, bob) = (make_workspace(store, &ann, "team").await, caller("t", "bob", false));
+    let kept = async || {
+        let items = local.items().await;
+        let roles = items
+            .iter()
+            .find(|item| item["pk"] == AttributeValue::S("1#t#MS#bob".into()));
+        let emails = roles.and_then(|roles| roles.get("emails")?.as_m().ok());
+        emails.and_then(|emails| emails.get("1")?.as_s().ok()).cloned()
+    };
+    for (given, expected) in [(Some("bob@x"), "bob@x"), (None, "bob@x"), (Some("bob@y"), "bob@y")] {
+        let add = AddMember {
+            email: given.map(|email| Subject::new(email).unwrap()),
+            ..add_member(team, person(&bob), Role::Collaborator)
+        };
+        store.add_member(&ann, add).await.unwrap();
+        assert_eq!(kept().await.as_deref(), Some(expected));
+    }
+    store.remove_member(&ann, team, person(&bob)).await.unwrap();
+    assert_eq!(kept().await, None);
+    local.is_whole().await;
 }
 
 fn owned(requests: &[&str]) -> Vec<String> {
@@ -467,6 +528,9 @@ async fn an_item_of_a_newer_format_is_damaged_and_the_format_named() {
         is_damaged(store.attach(who, attach(kept.id, workspace(700), 2)).await);
         is_damaged(store.detach(who, kept.id, team).await);
         is_damaged(store.delete(who, kept.name.clone()).await);
+        is_damaged(store.members(who, team).await);
+        is_damaged(store.add_member(who, add_member(team, person(&ann), Role::Owner)).await);
+        is_damaged(store.remove_member(who, team, person(&ann)).await);
         is_damaged(
             store
                 .create_workspace(who, name("more"), Timestamp::from_micros(3))
@@ -554,6 +618,11 @@ async fn items_of_format_1_are_read_and_changed() {
         .await
         .unwrap();
     assert!(matches!(listed, ListWorkspacesOutcome::All(all) if all.len() == 1));
+    let bob = person(&caller("t", "bob", false));
+    let joined = store.add_member(&ann, add_member(workspace(7), bob.clone(), Role::Collaborator));
+    assert_eq!(joined.await.unwrap(), AddMemberOutcome::Added);
+    let left = store.remove_member(&ann, workspace(7), bob);
+    assert_eq!(left.await.unwrap(), RemoveMemberOutcome::Removed);
     assert_eq!(make_workspace(store, &ann, "more").await, workspace(8));
     store.attach(&ann, attach(kept.id, workspace(8), 3)).await.unwrap();
     for room in [7, 8].map(workspace) {

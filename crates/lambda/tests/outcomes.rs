@@ -9,10 +9,11 @@ use std::future::pending;
 use http::Request;
 use patchbay_core::identity::Authentication;
 use patchbay_core::identity::settings::{CallerSettings, Mode};
-use patchbay_core::model::{Caller, ConnectionId, Name, Record, Timestamp, WorkspaceId, Workspaces};
+use patchbay_core::model::{Caller, ConnectionId, Name, Person, Record, Timestamp, WorkspaceId, Workspaces};
 use patchbay_core::store::{
-    Attach, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome, DetachOutcome, ListOutcome, ListQuery,
-    ListWorkspacesOutcome, Lookup, Seen, Store, StoreError, WorkspacesOf,
+    AddMember, AddMemberOutcome, Attach, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome,
+    DetachOutcome, ListOutcome, ListQuery, ListWorkspacesOutcome, Lookup, MembersOutcome, RemoveMemberOutcome, Seen,
+    Store, StoreError, WorkspacesOf,
 };
 use patchbay_testkit::MemoryStore;
 use serde_json::json;
@@ -82,6 +83,23 @@ impl Store for Moody {
         most_bytes: usize,
     ) -> Result<ListWorkspacesOutcome, StoreError> {
         self.0.list_workspaces(caller, of, most_bytes).await
+    }
+
+    async fn add_member(&self, caller: &Caller, add: AddMember) -> Result<AddMemberOutcome, StoreError> {
+        self.0.add_member(caller, add).await
+    }
+
+    async fn members(&self, caller: &Caller, workspace: WorkspaceId) -> Result<MembersOutcome, StoreError> {
+        self.0.members(caller, workspace).await
+    }
+
+    async fn remove_member(
+        &self,
+        caller: &Caller,
+        workspace: WorkspaceId,
+        person: Person,
+    ) -> Result<RemoveMemberOutcome, StoreError> {
+        self.0.remove_member(caller, workspace, person).await
     }
 
     async fn ready(&self) -> Result<(), StoreError> {

@@ -7,17 +7,16 @@ use std::path::Path;
 use patchbay_core::api::Host;
 use patchbay_core::identity::Authentication;
 use patchbay_core::limits;
-use patchbay_core::model::{Caller, ConnectionId, Person, Role, Subject, Tenant, WorkspaceId};
+use patchbay_core::model::{Caller, ConnectionId, Member, Person, Role, Subject, Tenant, WorkspaceId};
 use patchbay_core::seal::{Draft, KeyRing, OpenError as SealedError};
 use patchbay_core::store::StoreError;
 
 use crate::database::{Database as _, Row, Statements, Value, all, first, int, text};
 use crate::driver::store_error;
-use crate::facts::{record, subject, workspace_id, workspace_stored};
+use crate::facts::{record, subject, workspace_id};
 use crate::folder::{self, OpenError};
-use crate::portable::member;
+use crate::members;
 use crate::statements as sql;
-use crate::workspaces::put_member;
 
 /// Conflicts that are named; further ones are counted.
 const NAMED: usize = 20;
@@ -251,20 +250,18 @@ impl Adoption<'_> {
     /// there was room.
     fn join(&self, workspace: WorkspaceId) -> Result<bool, StoreError> {
         let NewOwner { tenant, subject } = self.to;
-        let [_, anonymous, to] = self.between();
-        let id = workspace_stored(workspace);
-        let members = all(self.statements, sql::MEMBERS, &[to, id], member)?;
-        let role_of = |subject: &Subject| {
-            let of = |(person, role): &(Person, Role)| {
-                matches!(person, Person::Subject(it) if it == subject).then_some(*role)
-            };
-            members.iter().find_map(of)
+        let anonymous = Person::Subject(self.from.subject.clone());
+        let new_owner = Person::Subject(subject.clone());
+        let members = members::every(self.statements, tenant, workspace)?;
+        let role_of = |person: &Person| {
+            let found = members.iter().find(|member| member.person == *person);
+            found.map(|member| member.role)
         };
-        let (left, own) = (role_of(&self.from.subject), role_of(subject));
+        let (left, own) = (role_of(&anonymous), role_of(&new_owner));
         if left.is_some() {
-            self.statements.execute(sql::REMOVE_MEMBER, &[to, anonymous, id])?;
+            members::delete(self.statements, tenant, workspace, &anonymous)?;
         }
-        let owners = members.iter().filter(|(_, role)| *role == Role::Owner).count();
+        let owners = members.iter().filter(|member| member.role == Role::Owner).count();
         let due = if owners > usize::from(left == Some(Role::Owner)) {
             left
         } else {
@@ -274,22 +271,17 @@ impl Adoption<'_> {
             return Ok(true);
         };
         if own.is_none() {
-            let params = [to, subject.as_str().into(), Value::Null];
-            let among = first(self.statements, sql::WORKSPACES_OF_COUNT, &params, |row| int(row, 0))?.unwrap_or(0);
+            let among = members::workspaces_of(self.statements, tenant, &new_owner)?;
             let others = members.len() - usize::from(left.is_some());
-            if usize::try_from(among).unwrap_or(usize::MAX) >= limits::WORKSPACES_PER_PERSON
-                || others >= limits::MEMBERS_PER_WORKSPACE
-            {
+            if among >= limits::WORKSPACES_PER_PERSON || others >= limits::MEMBERS_PER_WORKSPACE {
                 return Ok(false);
             }
         }
-        put_member(
-            self.statements,
-            tenant,
-            workspace,
-            &Person::Subject(subject.clone()),
-            due,
-        )?;
+        let joins = Member {
+            person: new_owner,
+            role: due,
+        };
+        members::put(self.statements, tenant, workspace, &joins, None)?;
         Ok(true)
     }
 

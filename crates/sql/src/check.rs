@@ -12,7 +12,7 @@ use rusqlite::Connection;
 
 use crate::database::{Database as _, Row, Statements, Value, int, text};
 use crate::driver::store_error;
-use crate::facts::{record, role, subject, uuid, workspace, workspace_id};
+use crate::facts::{email_beside, record, role, subject, uuid, workspace, workspace_id};
 use crate::folder::{self, OpenError};
 use crate::statements as sql;
 
@@ -185,7 +185,13 @@ fn members(statements: &dyn Statements, report: &mut Report) -> Result<(), Store
         let named = role(int(row, 2)?).and_then(|role| role.ok_or_else(|| crate::facts::damaged("role")));
         report.note(&what, named);
         report.note(&what, workspace_id(int(row, 4)?));
-        if person.1 == 1 && !portable::is_lower_case(&person.2) {
+        let beside = report.note(&what, email_beside(row, 5)).flatten();
+        let email = if person.1 == 1 {
+            Some(&person.2)
+        } else {
+            beside.as_ref()
+        };
+        if email.is_some_and(|email| !portable::is_lower_case(email)) {
             report.problem(format!("{what}: an e-mail address is not in lower case"));
         }
         of_last = if last.as_ref() == Some(&person) { of_last + 1 } else { 1 };

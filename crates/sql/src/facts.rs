@@ -2,8 +2,8 @@
 
 use patchbay_core::access::{self, Roles};
 use patchbay_core::model::{
-    Attached, Caller, ConnectionId, ConnectionType, KeyId, Name, Record, Role, Sealed, Subject, Timestamp, Workspace,
-    WorkspaceId,
+    Attached, Caller, ConnectionId, ConnectionType, KeyId, Member, Name, Person, Record, Role, Sealed, Subject,
+    Timestamp, Workspace, WorkspaceId,
 };
 use patchbay_core::store::{Seen, StoreError};
 
@@ -119,6 +119,35 @@ pub(crate) fn workspace(row: &dyn Row) -> Result<Workspace, StoreError> {
         created_by: subject(text(row, 2)?)?,
         created_at: Timestamp::from_micros(int(row, 3)?),
     })
+}
+
+/// Reads `kind, subject, role`.
+pub(crate) fn member(row: &dyn Row) -> Result<Member, StoreError> {
+    let subject = subject(text(row, 1)?)?;
+    let person = match int(row, 0)? {
+        0 => Person::Subject(subject),
+        1 => Person::Email(subject),
+        _ => return Err(damaged("kind of member")),
+    };
+    let role = role(int(row, 2)?)?.ok_or_else(|| damaged("role"))?;
+    Ok(Member { person, role })
+}
+
+/// The e-mail address that is kept beside a member.
+#[cfg(feature = "native")]
+pub(crate) fn email_beside(row: &dyn Row, column: usize) -> Result<Option<Subject>, StoreError> {
+    match row.value(column)? {
+        Value::Null => Ok(None),
+        _ => subject(text(row, column)?).map(Some),
+    }
+}
+
+/// The kind and the subject that stand for a person.
+pub(crate) fn person_stored(person: &Person) -> [Value<'_>; 2] {
+    match person {
+        Person::Subject(subject) => [Value::Int(0), subject.as_str().into()],
+        Person::Email(email) => [Value::Int(1), email.as_str().into()],
+    }
 }
 
 /// The role that an integer stands for; 0 is none.

@@ -1,6 +1,6 @@
 //! Patchbay's [`Store`](patchbay_core::store::Store) in SQL.
 //!
-//! The SQL is written once ([`statements`], [`connections`], [`workspaces`], [`schema`]) over the small synchronous
+//! The SQL is written once ([`statements`], [`connections`], [`workspaces`], [`members`], [`schema`]) over the small synchronous
 //! seam of [`database`], so that it runs over any SQLite: the file of the native server (feature `native`), or the one
 //! inside a Durable Object. It uses no BEGIN, SAVEPOINT, PRAGMA or LIKE, at most 100 bound parameters a statement, and
 //! integers below 2^53.
@@ -8,6 +8,7 @@
 pub mod connections;
 pub mod database;
 mod facts;
+pub mod members;
 pub mod schema;
 pub mod sealings;
 pub mod statements;

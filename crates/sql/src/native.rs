@@ -5,11 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use patchbay_core::audit::{Kind, Made, Outcome, Page, Query, Record as AuditRecord};
-use patchbay_core::model::{Caller, ConnectionId, KeyId, Name, Record, Timestamp, WorkspaceId};
+use patchbay_core::model::{Caller, ConnectionId, KeyId, Name, Person, Record, Timestamp, WorkspaceId};
 use patchbay_core::rotation::{Held, Place, Replacement, Sealings, Step, Unreadable, Wanted};
 use patchbay_core::store::{
-    Attach, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome, DetachOutcome, ListOutcome, ListQuery,
-    ListWorkspacesOutcome, Lookup, Seen, Store, StoreError, WorkspacesOf,
+    AddMember, AddMemberOutcome, Attach, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome,
+    DetachOutcome, ListOutcome, ListQuery, ListWorkspacesOutcome, Lookup, MembersOutcome, RemoveMemberOutcome, Seen,
+    Store, StoreError, WorkspacesOf,
 };
 
 use crate::audit::{self, Row, Trail, TrailThread};
@@ -18,7 +19,7 @@ use crate::folder::{self, OpenError};
 use crate::readers::Readers;
 pub use crate::writer::OnCommit;
 use crate::writer::Writer;
-use crate::{connections, database, sealings, statements, workspaces};
+use crate::{connections, database, members, sealings, statements, workspaces};
 
 /// How a store is opened.
 #[derive(Default)]
@@ -195,6 +196,28 @@ impl Store for NativeStore {
     ) -> Result<ListWorkspacesOutcome, StoreError> {
         let caller = caller.clone();
         self.read_list(move |statements| workspaces::list(statements, &caller, &of, most_bytes))
+            .await
+    }
+
+    async fn add_member(&self, caller: &Caller, add: AddMember) -> Result<AddMemberOutcome, StoreError> {
+        let caller = caller.clone();
+        self.change(move |statements| members::add(statements, &caller, &add))
+            .await
+    }
+
+    async fn members(&self, caller: &Caller, workspace: WorkspaceId) -> Result<MembersOutcome, StoreError> {
+        self.readers
+            .read(|statements| members::list(statements, caller, workspace))
+    }
+
+    async fn remove_member(
+        &self,
+        caller: &Caller,
+        workspace: WorkspaceId,
+        person: Person,
+    ) -> Result<RemoveMemberOutcome, StoreError> {
+        let caller = caller.clone();
+        self.change(move |statements| members::remove(statements, &caller, workspace, &person))
             .await
     }
 

@@ -6,9 +6,10 @@ use std::path::Path;
 
 use patchbay_core::api::Host;
 use patchbay_core::limits;
-use patchbay_core::model::{AttachmentId, ConnectionId, Person, Role, Tenant, WorkspaceId};
+use patchbay_core::model::{AttachmentId, ConnectionId, Tenant, WorkspaceId};
 use patchbay_core::portable::{
-    ConnectionEntry, Contents, Counter, Entry, LINE_BYTES, Reader, Refusal, Totals, WorkspaceEntry, first_line,
+    ConnectionEntry, Contents, Counter, Entry, LINE_BYTES, MemberEntry, Reader, Refusal, Totals, WorkspaceEntry,
+    first_line,
 };
 use patchbay_core::seal::{Draft, KeyRing, OpenError as SealedError};
 use patchbay_core::store::StoreError;
@@ -16,10 +17,10 @@ use zeroize::Zeroizing;
 
 use crate::connections::insert;
 use crate::database::{Database as _, Row, Statements, Value, all, first, int, text};
-use crate::facts::{damaged, record, role, subject, uuid, workspace, workspace_id, workspace_stored};
+use crate::facts::{damaged, email_beside, member, record, subject, uuid, workspace, workspace_id, workspace_stored};
 use crate::folder::{self, OpenError};
+use crate::members;
 use crate::statements as sql;
-use crate::workspaces::put_member;
 
 /// Why an export ended early, in a sentence that says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -132,23 +133,15 @@ fn tenant(row: &dyn Row, column: usize) -> Result<Tenant, StoreError> {
 fn read_workspace(statements: &dyn Statements, row: &dyn Row) -> Result<WorkspaceEntry, StoreError> {
     let (tenant, workspace) = (tenant(row, 4)?, workspace(row)?);
     let params = [tenant.as_str().into(), workspace_stored(workspace.id)];
-    let members = all(statements, sql::MEMBERS, &params, member)?;
+    let members = all(statements, sql::MEMBERS, &params, |row| {
+        let (member, email) = (member(row)?, email_beside(row, 3)?);
+        Ok(MemberEntry { member, email })
+    })?;
     Ok(WorkspaceEntry {
         tenant,
         workspace,
         members,
     })
-}
-
-/// Reads `kind, subject, role` of a member.
-pub(crate) fn member(row: &dyn Row) -> Result<(Person, Role), StoreError> {
-    let subject = subject(text(row, 1)?)?;
-    let person = match int(row, 0)? {
-        0 => Person::Subject(subject),
-        1 => Person::Email(subject),
-        _ => return Err(damaged("kind of member")),
-    };
-    Ok((person, role(int(row, 2)?)?.ok_or_else(|| damaged("role"))?))
 }
 
 fn read_connection(
@@ -306,15 +299,9 @@ fn keep_workspace(statements: &dyn Statements, entry: &WorkspaceEntry) -> Result
     let created_by = workspace.created_by.as_str().into();
     let params = [tenant, created_by, id, name, workspace.created_at.as_micros().into()];
     statements.execute(sql::CREATE_WORKSPACE, &params)?;
-    for (person, role) in &entry.members {
-        put_member(statements, &entry.tenant, workspace.id, person, *role)?;
-        let (by_subject, by_email) = match person {
-            Person::Subject(subject) => (Value::Text(subject.as_str()), Value::Null),
-            Person::Email(email) => (Value::Null, Value::Text(email.as_str())),
-        };
-        let params = [tenant, by_subject, by_email];
-        let among = first(statements, sql::WORKSPACES_OF_COUNT, &params, |row| int(row, 0))?.unwrap_or(0);
-        if usize::try_from(among).unwrap_or(usize::MAX) > limits::WORKSPACES_PER_PERSON {
+    for MemberEntry { member, email } in &entry.members {
+        members::put(statements, &entry.tenant, workspace.id, member, email.as_ref())?;
+        if members::workspaces_of(statements, &entry.tenant, &member.person)? > limits::WORKSPACES_PER_PERSON {
             return refuse(format!(
                 "`members`: somebody would be in more than {} workspaces",
                 limits::WORKSPACES_PER_PERSON

@@ -45,6 +45,8 @@ const STEPS: &[&[&str]] = &[
         hash BLOB NOT NULL CHECK (length(hash) = 32), file INTEGER NOT NULL, bytes INTEGER NOT NULL,
         seq INTEGER NOT NULL) STRICT",
     ],
+    // The e-mail address that is kept beside a member who is known by subject.
+    &["ALTER TABLE member ADD COLUMN email TEXT"],
 ];
 
 /// Tables with a version of their own, which is a row of the table `meta`. A database may hold several such sets.

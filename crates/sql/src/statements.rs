@@ -119,9 +119,15 @@ statements! {
               ON CONFLICT (tenant, name) DO NOTHING RETURNING id";
     /// `?2` name.
     WORKSPACE_NAMED = "SELECT id FROM workspace WHERE tenant = ?1 AND name = ?2";
-    /// `?2` kind, `?3` subject or e-mail, `?4` workspace, `?5` role. The role given replaces the one there was.
-    PUT_MEMBER = "INSERT INTO member (tenant, kind, subject, workspace_id, role) VALUES (?1, ?2, ?3, ?4, ?5)
-              ON CONFLICT (tenant, kind, subject, workspace_id) DO UPDATE SET role = excluded.role";
+    /// `?2` kind, `?3` subject or e-mail, `?4` workspace, `?5` role, `?6` the e-mail beside a subject. The role given
+    /// replaces the one there was, and so does the e-mail where there is one.
+    PUT_MEMBER = "INSERT INTO member (tenant, kind, subject, workspace_id, role, email) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+              ON CONFLICT (tenant, kind, subject, workspace_id)
+              DO UPDATE SET role = excluded.role, email = ifnull(excluded.email, email)";
+    /// `?2` kind, `?3` subject or e-mail, `?4` workspace.
+    REMOVE_MEMBER = "DELETE FROM member WHERE tenant = ?1 AND kind = ?2 AND subject = ?3 AND workspace_id = ?4";
+    /// `?2` the workspace.
+    MEMBERS = "SELECT kind, subject, role, email FROM member WHERE tenant = ?1 AND workspace_id = ?2 ORDER BY kind, subject";
     /// The last id that the counter gave.
     COUNTER = "SELECT last FROM counter WHERE tenant = ?1";
     /// `?2` the last id given.
@@ -162,14 +168,12 @@ statements! {
     EVERY_WORKSPACE = "SELECT w.id, w.name, w.created_by, w.created_at, w.tenant,
             ifnull((SELECT last FROM counter WHERE tenant = w.tenant), 0)
           FROM workspace w WHERE w.tenant >= '' ORDER BY w.tenant, w.id";
-    EVERY_MEMBER = "SELECT m.kind, m.subject, m.role, m.tenant, m.workspace_id FROM member m
+    EVERY_MEMBER = "SELECT m.kind, m.subject, m.role, m.tenant, m.workspace_id, m.email FROM member m
           WHERE m.tenant >= '' ORDER BY m.tenant, m.kind, m.subject";
     EVERY_CONNECTION = "SELECT c.id, c.name, c.type, c.owner, c.created_at, c.key_id, c.sealed, c.tenant, c.seq
           FROM connection c WHERE c.tenant >= '' ORDER BY c.tenant, c.name";
     EVERY_ATTACHMENT = "SELECT a.id, a.workspace_id, c.tenant = a.tenant AND c.name = a.name
           FROM attachment a LEFT JOIN connection c ON c.seq = a.seq WHERE a.tenant >= '' ORDER BY a.tenant";
-    /// `?2` the workspace.
-    MEMBERS = "SELECT kind, subject, role FROM member WHERE tenant = ?1 AND workspace_id = ?2 ORDER BY kind, subject";
     /// `?1` the connection's seq.
     ATTACHMENTS = "SELECT workspace_id, id FROM attachment WHERE seq = ?1 ORDER BY workspace_id";
 
@@ -208,8 +212,6 @@ statements! {
           AND workspace_id IN (SELECT w.id FROM workspace w WHERE w.tenant = ?1 AND w.created_by = ?2)";
     /// `?4` the new owner.
     MOVE_WORKSPACES = "UPDATE workspace SET tenant = ?3, created_by = ?4 WHERE tenant = ?1 AND created_by = ?2";
-    /// `?3` the workspace.
-    REMOVE_MEMBER = "DELETE FROM member WHERE tenant = ?1 AND kind = 0 AND subject = ?2 AND workspace_id = ?3";
     FIRST_OWNED = "SELECT c.id, c.name, c.type, c.owner, c.created_at, c.key_id, c.sealed, c.seq
           FROM connection c WHERE c.tenant = ?1 AND c.owner = ?2 ORDER BY c.name LIMIT 1";
     /// `?1` the new tenant, `?2` the new owner, `?3` key id, `?4` sealed, `?5` the connection's seq.

@@ -1,13 +1,14 @@
-//! The operations on workspaces and their members, each to be run inside one transaction.
+//! The operations on workspaces, each to be run inside one transaction.
 
 use std::ops::ControlFlow;
 
 use patchbay_core::limits;
-use patchbay_core::model::{Caller, Name, Person, Role, Subject, Tenant, Timestamp, WorkspaceId};
+use patchbay_core::model::{Caller, Member, Name, Person, Role, Subject, Timestamp, WorkspaceId};
 use patchbay_core::store::{CreateWorkspaceOutcome, ListWorkspacesOutcome, StoreError, WorkspacesOf, workspace_bytes};
 
 use crate::database::{Statements, Value, first, int};
-use crate::facts::{role as read_role, role_stored, workspace as read_workspace, workspace_id, workspace_stored};
+use crate::facts::{role as read_role, workspace as read_workspace, workspace_id, workspace_stored};
+use crate::members;
 use crate::statements as sql;
 
 /// The caller's role in a workspace: `None` if it is not stored, `Some(None)` if they are no member.
@@ -87,23 +88,19 @@ pub fn create(
     {
         return Ok(CreateWorkspaceOutcome::NameTaken);
     }
-    let email = caller.email.as_ref().map(Subject::as_str).into();
-    let params = [tenant, caller.subject.as_str().into(), email];
-    let among = first(statements, sql::WORKSPACES_OF_COUNT, &params, |row| int(row, 0))?.unwrap_or(0);
-    if usize::try_from(among).unwrap_or(usize::MAX) >= limits::WORKSPACES_PER_PERSON {
+    let email = caller.email.as_ref().map(Subject::as_str);
+    if members::count_of(statements, tenant, Some(caller.subject.as_str()), email)? >= limits::WORKSPACES_PER_PERSON {
         return Ok(CreateWorkspaceOutcome::TooMany);
     }
     let id = next_id(statements, tenant)?;
     if !insert(statements, caller, id, name.as_str(), now)? {
         return Ok(CreateWorkspaceOutcome::NameTaken);
     }
-    put_member(
-        statements,
-        &caller.tenant,
-        id,
-        &Person::Subject(caller.subject.clone()),
-        Role::Owner,
-    )?;
+    let owner = Member {
+        person: Person::Subject(caller.subject.clone()),
+        role: Role::Owner,
+    };
+    members::put(statements, &caller.tenant, id, &owner, None)?;
     Ok(CreateWorkspaceOutcome::Created(id))
 }
 
@@ -122,31 +119,6 @@ fn next_id(statements: &dyn Statements, tenant: Value<'_>) -> Result<WorkspaceId
     let id = workspace_id(next).map_err(|_| StoreError::Unavailable("no workspace id is left".into()))?;
     statements.execute(sql::SET_COUNTER, &[tenant, next.into()])?;
     Ok(id)
-}
-
-/// Makes somebody a member, or gives a member another role. Checks nothing.
-///
-/// # Errors
-/// What the database reports; [`StoreError::Damaged`] where the workspace does not exist.
-pub fn put_member(
-    statements: &dyn Statements,
-    tenant: &Tenant,
-    workspace: WorkspaceId,
-    person: &Person,
-    role: Role,
-) -> Result<(), StoreError> {
-    let (kind, subject) = match person {
-        Person::Subject(subject) => (0, subject),
-        Person::Email(email) => (1, email),
-    };
-    let params = [
-        tenant.as_str().into(),
-        Value::Int(kind),
-        subject.as_str().into(),
-        workspace_stored(workspace),
-        role_stored(role).into(),
-    ];
-    statements.execute(sql::PUT_MEMBER, &params)
 }
 
 /// [`Store::list_workspaces`](patchbay_core::store::Store::list_workspaces). A person is matched by subject, and by

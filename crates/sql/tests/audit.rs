@@ -12,11 +12,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use patchbay_core::audit::{Kind, Outcome, Query, Record};
-use patchbay_core::model::{Caller, ConnectionId, Timestamp};
+use patchbay_core::model::{Caller, ConnectionId, Role, Timestamp};
 use patchbay_core::store::{CreateOutcome, Store as _, StoreError};
 use patchbay_sql::audit::{Verified, verify};
 use patchbay_sql::{Audit, DATABASE_FILE, NativeStore, Options, backup, restore};
-use patchbay_testkit::sample::{caller, name, record};
+use patchbay_testkit::sample::{add_member, caller, make_workspace, name, person, record};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -57,6 +57,8 @@ fn draft(kind: Kind, request_id: &str) -> Record {
         connections: Vec::new(),
         name: None,
         workspace: None,
+        member: None,
+        role: None,
         outcome: Outcome::Done,
         request_id: request_id.to_owned(),
         address: None,
@@ -132,6 +134,24 @@ fn assert_found(data: &Path, expected: &[(u32, Option<u64>, &str)]) {
         .map(|(number, line, what)| (file(data, *number), *line, (*what).to_owned()))
         .collect();
     assert_eq!(found, expected);
+}
+
+#[tokio::test]
+async fn a_change_of_members_leaves_one_line_though_it_found_nobody_to_remove() {
+    let folder = TempDir::new().unwrap();
+    let store = open(folder.path(), u64::MAX);
+    let team = make_workspace(&store, &ann(), "team").await;
+    let bob = || person(&caller("t", "bob", false));
+    let noting = |request| store.noting(&draft(Kind::Change, request)).unwrap();
+    let joins = add_member(team, bob(), Role::Owner);
+    noting("added").add_member(&ann(), joins).await.unwrap();
+    for request in ["removed", "removed again"] {
+        noting(request).remove_member(&ann(), team, bob()).await.unwrap();
+        assert_eq!(store.note(draft(Kind::Change, request)).await.unwrap(), None);
+    }
+    assert_eq!(requests(folder.path()), ["added", "removed", "removed again"]);
+    drop(store);
+    assert_clean(folder.path());
 }
 
 #[tokio::test]

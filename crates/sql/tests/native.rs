@@ -4,12 +4,15 @@
 
 use std::sync::Arc;
 
-use patchbay_core::model::AttachmentId;
+use patchbay_core::model::{AttachmentId, Role};
 use patchbay_core::store::{
-    AttachOutcome, CreateOutcome, DeleteOutcome, DetachOutcome, ListOutcome, ListQuery, Lookup, Store as _, row_bytes,
+    AddMemberOutcome, AttachOutcome, CreateOutcome, DeleteOutcome, DetachOutcome, ListOutcome, ListQuery, Lookup,
+    MembersOutcome, Store as _, row_bytes,
 };
 use patchbay_sql::{NativeStore, OpenError, Options};
-use patchbay_testkit::sample::{all, attach, caller, make_workspace, name, names, record, workspace};
+use patchbay_testkit::sample::{
+    add_member, all, attach, caller, make_workspace, name, names, person, record, workspace,
+};
 use tempfile::TempDir;
 
 fn open() -> (TempDir, NativeStore) {
@@ -258,4 +261,21 @@ async fn a_database_of_a_newer_version_is_refused_and_left_alone() {
             "{error}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_database_of_the_version_before_is_brought_to_this_one_with_its_members() {
+    let (folder, store) = open();
+    let (ann, bob) = (caller("t", "ann", false), caller("t", "bob", false));
+    let team = make_workspace(&store, &ann, "team").await;
+    drop(store);
+    let file = folder.path().join(patchbay_sql::DATABASE_FILE);
+    let back = "ALTER TABLE member DROP COLUMN email; UPDATE meta SET value = 2 WHERE key = 'schema'";
+    rusqlite::Connection::open(&file).unwrap().execute_batch(back).unwrap();
+
+    let store = NativeStore::open(folder.path(), Options::default()).unwrap();
+    let joins = add_member(team, person(&bob), Role::Collaborator);
+    assert_eq!(store.add_member(&ann, joins).await.unwrap(), AddMemberOutcome::Added);
+    let members = store.members(&bob, team).await.unwrap();
+    assert!(matches!(members, MembersOutcome::All(all) if all.len() == 2));
 }

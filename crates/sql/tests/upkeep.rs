@@ -102,7 +102,7 @@ async fn the_last_clone_leaves_no_log_behind_and_the_folder_free() {
 async fn check_finds_each_seeded_damage_and_writes_nothing() {
     let ring = KeyRing::parse(&format!("{K1},{K2}")).unwrap();
     let first_key = KeyRing::parse(K1).unwrap();
-    let seeds: [(&str, &str); 12] = [
+    let seeds: [(&str, &str); 13] = [
         (
             "UPDATE connection SET sealed = CAST(substr(sealed, 1, length(sealed) - 1) || 'Z' AS BLOB) WHERE name = 'c1'",
             "connection 01010101-0101-4101-8101-010101010101: the sealed details do not belong to this record",
@@ -132,7 +132,14 @@ async fn check_finds_each_seeded_damage_and_writes_nothing() {
             "its name is kept for another id",
         ),
         ("UPDATE workspace SET name = 'team'", "counter has not come to its id"),
-        ("INSERT INTO member VALUES ('t', 1, 'Ann@x', 7, 1)", "not in lower case"),
+        (
+            "INSERT INTO member VALUES ('t', 1, 'Ann@x', 7, 1, NULL)",
+            "not in lower case",
+        ),
+        (
+            "INSERT INTO member VALUES ('t', 0, 'Ann', 7, 1, 'Ann@x')",
+            "not in lower case",
+        ),
         ("INSERT INTO counter VALUES ('t', 0)", "a counter of workspaces"),
         (
             "UPDATE workspace SET created_at = -1",

@@ -8,13 +8,14 @@ use patchbay_core::access::{self, Verdict};
 use patchbay_core::identity;
 use patchbay_core::limits;
 use patchbay_core::model::{
-    Attached, AttachmentId, Caller, ConnectionId, KeyId, Name, Person, Record, Role, Tenant, Timestamp, Workspace,
-    WorkspaceId, Workspaces,
+    Attached, AttachmentId, Caller, ConnectionId, KeyId, Member, Name, Person, Record, Role, Tenant, Timestamp,
+    Workspace, WorkspaceId, Workspaces,
 };
 use patchbay_core::rotation::{Held, Place, Replacement, Sealings, Step, Unreadable, Wanted};
 use patchbay_core::store::{
-    Attach, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome, DetachOutcome, ListOutcome, ListQuery,
-    ListWorkspacesOutcome, Lookup, Seen, Store, StoreError, WorkspacesOf, row_bytes, workspace_bytes,
+    AddMember, AddMemberOutcome, Attach, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome,
+    DetachOutcome, ListOutcome, ListQuery, ListWorkspacesOutcome, Lookup, MembersOutcome, RemoveMemberOutcome, Seen,
+    Store, StoreError, WorkspacesOf, row_bytes, workspace_bytes,
 };
 
 /// A store in memory. Clones share it; nothing outlives the last one.
@@ -38,17 +39,17 @@ struct Kept {
 #[derive(Debug, Clone)]
 struct Room {
     workspace: Workspace,
-    members: HashMap<Person, Role>,
+    /// Ordered by person.
+    members: Vec<Member>,
 }
 
 impl Room {
     fn role(&self, caller: &Caller) -> Option<Role> {
-        let by_subject = self.members.get(&Person::Subject(caller.subject.clone())).copied();
-        let email = caller.email.clone().map(Person::Email);
-        match (by_subject, email.and_then(|email| self.members.get(&email).copied())) {
-            (Some(Role::Owner), _) | (_, Some(Role::Owner)) => Some(Role::Owner),
-            (one, other) => one.or(other),
-        }
+        access::role_among(caller, &self.members)
+    }
+
+    fn place(&self, person: &Person) -> Result<usize, usize> {
+        self.members.binary_search_by(|member| member.person.cmp(person))
     }
 }
 
@@ -155,7 +156,7 @@ impl TenantState {
             created_by: caller.subject.clone(),
             created_at: attach.now,
         };
-        let members = HashMap::new();
+        let members = Vec::new();
         self.workspaces.insert(attach.workspace, Room { workspace, members });
         true
     }
@@ -221,7 +222,8 @@ impl TenantState {
             created_by: caller.subject.clone(),
             created_at: now,
         };
-        let members = HashMap::from([(Person::Subject(caller.subject.clone()), Role::Owner)]);
+        let (person, role) = (Person::Subject(caller.subject.clone()), Role::Owner);
+        let members = vec![Member { person, role }];
         self.workspaces.insert(id, Room { workspace, members });
         CreateWorkspaceOutcome::Created(id)
     }
@@ -232,8 +234,8 @@ impl TenantState {
             WorkspacesOf::Caller => room.role(caller).is_some(),
             WorkspacesOf::Person(person) => {
                 let email = identity::email(person.as_str());
-                room.members.contains_key(&Person::Subject(person.clone()))
-                    || email.is_ok_and(|email| room.members.contains_key(&Person::Email(email)))
+                room.place(&Person::Subject(person.clone())).is_ok()
+                    || email.is_ok_and(|email| room.place(&Person::Email(email)).is_ok())
             }
         };
         let rooms = self.workspaces.values().filter(listed);
@@ -242,6 +244,64 @@ impl TenantState {
             return ListWorkspacesOutcome::TooLong;
         }
         ListWorkspacesOutcome::All(found)
+    }
+
+    fn add_member(&mut self, caller: &Caller, add: AddMember) -> AddMemberOutcome {
+        let AddMember {
+            workspace,
+            person,
+            role,
+            ..
+        } = add;
+        let rooms = self.workspaces.values();
+        let among = rooms.filter(|room| room.place(&person).is_ok()).count();
+        let Some(room) = self.workspaces.get_mut(&workspace) else {
+            return AddMemberOutcome::NoWorkspace;
+        };
+        match access::add_member(caller, room.role(caller)) {
+            Verdict::Invisible => return AddMemberOutcome::NoWorkspace,
+            Verdict::Forbidden => return AddMemberOutcome::Forbidden,
+            Verdict::Allowed => {}
+        }
+        let member = Member { person, role };
+        match room.place(&member.person) {
+            Ok(_) if access::takes_the_last_owner(&room.members, &member.person, Some(role)) => {
+                return AddMemberOutcome::LastOwner;
+            }
+            Ok(place) => _ = room.members.splice(place..=place, [member]),
+            Err(_) if room.members.len() >= limits::MEMBERS_PER_WORKSPACE => return AddMemberOutcome::TooManyMembers,
+            Err(_) if among >= limits::WORKSPACES_PER_PERSON => return AddMemberOutcome::TooManyWorkspaces,
+            Err(place) => room.members.insert(place, member),
+        }
+        AddMemberOutcome::Added
+    }
+
+    fn members(&self, caller: &Caller, workspace: WorkspaceId) -> MembersOutcome {
+        match self.workspaces.get(&workspace) {
+            Some(room) if access::sees_workspace(caller, room.role(caller)) => {
+                MembersOutcome::All(room.members.clone())
+            }
+            _ => MembersOutcome::NoWorkspace,
+        }
+    }
+
+    fn remove_member(&mut self, caller: &Caller, workspace: WorkspaceId, person: &Person) -> RemoveMemberOutcome {
+        let Some(room) = self.workspaces.get_mut(&workspace) else {
+            return RemoveMemberOutcome::NoWorkspace;
+        };
+        match access::remove_member(caller, room.role(caller), person) {
+            Verdict::Invisible => return RemoveMemberOutcome::NoWorkspace,
+            Verdict::Forbidden => return RemoveMemberOutcome::Forbidden,
+            Verdict::Allowed => {}
+        }
+        let Ok(place) = room.place(person) else {
+            return RemoveMemberOutcome::NotAMember;
+        };
+        if access::takes_the_last_owner(&room.members, person, None) {
+            return RemoveMemberOutcome::LastOwner;
+        }
+        room.members.remove(place);
+        RemoveMemberOutcome::Removed
     }
 }
 
@@ -257,24 +317,6 @@ impl MemoryStore {
     /// A store of its own with the same in it.
     pub fn fork(&self) -> Self {
         Self(Arc::new(Mutex::new(self.tenants().clone())))
-    }
-
-    /// Makes somebody a member, or gives a member another role. Says whether the workspace exists.
-    pub fn put_member(&self, tenant: &Tenant, workspace: WorkspaceId, person: Person, role: Role) -> bool {
-        let mut tenants = self.tenants();
-        let room = tenants
-            .get_mut(tenant)
-            .and_then(|state| state.workspaces.get_mut(&workspace));
-        room.map(|room| room.members.insert(person, role)).is_some()
-    }
-
-    /// Ends a membership, if there is one.
-    pub fn remove_member(&self, tenant: &Tenant, workspace: WorkspaceId, person: &Person) {
-        let mut tenants = self.tenants();
-        let room = tenants
-            .get_mut(tenant)
-            .and_then(|state| state.workspaces.get_mut(&workspace));
-        room.and_then(|room| room.members.remove(person));
     }
 
     /// A store of its own, with all that is in this one now.
@@ -343,6 +385,23 @@ impl Store for MemoryStore {
         most_bytes: usize,
     ) -> Result<ListWorkspacesOutcome, StoreError> {
         self.with(caller, |state| state.list_workspaces(caller, &of, most_bytes))
+    }
+
+    async fn add_member(&self, caller: &Caller, add: AddMember) -> Result<AddMemberOutcome, StoreError> {
+        self.with(caller, |state| state.add_member(caller, add))
+    }
+
+    async fn members(&self, caller: &Caller, workspace: WorkspaceId) -> Result<MembersOutcome, StoreError> {
+        self.with(caller, |state| state.members(caller, workspace))
+    }
+
+    async fn remove_member(
+        &self,
+        caller: &Caller,
+        workspace: WorkspaceId,
+        person: Person,
+    ) -> Result<RemoveMemberOutcome, StoreError> {
+        self.with(caller, |state| state.remove_member(caller, workspace, &person))
     }
 
     async fn ready(&self) -> Result<(), StoreError> {

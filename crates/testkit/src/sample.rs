@@ -3,10 +3,10 @@
 #![allow(clippy::expect_used, reason = "what a test says wrongly fails it")]
 
 use patchbay_core::model::{
-    AttachmentId, Caller, ConnectionId, ConnectionType, KeyId, Name, Record, Sealed, Subject, Tenant, Timestamp,
-    WorkspaceId, Workspaces,
+    AttachmentId, Caller, ConnectionId, ConnectionType, KeyId, Name, Person, Record, Role, Sealed, Subject, Tenant,
+    Timestamp, WorkspaceId, Workspaces,
 };
-use patchbay_core::store::{Attach, CreateWorkspaceOutcome, ListOutcome, ListQuery, Store};
+use patchbay_core::store::{AddMember, Attach, CreateWorkspaceOutcome, ListOutcome, ListQuery, Store};
 
 /// A caller without an e-mail address.
 pub fn caller(tenant: &str, subject: &str, admin: bool) -> Caller {
@@ -21,6 +21,21 @@ pub fn caller(tenant: &str, subject: &str, admin: bool) -> Caller {
 /// A name.
 pub fn name(text: &str) -> Name {
     Name::new(text).expect("a name")
+}
+
+/// Somebody as a member who is known by subject.
+pub fn person(caller: &Caller) -> Person {
+    Person::Subject(caller.subject.clone())
+}
+
+/// A person in this role.
+pub fn add_member(workspace: WorkspaceId, person: Person, role: Role) -> AddMember {
+    AddMember {
+        workspace,
+        person,
+        email: None,
+        role,
+    }
 }
 
 /// A workspace's id.

@@ -103,6 +103,28 @@ async fn each_operation_leaves_a_record_of_who_did_what_to_which_connection_and_
     let (_, record) = told(&ann, "connections/delete", json!({"name": "one"})).await;
     let deleted = json!({"subject": "ann", "kind": "change", "connections": [id], "name": "one", "outcome": "done"});
     assert_eq!(record, deleted);
+    let about = |who: Value| {
+        let mut body = json!({"workspace_id": workspace});
+        body.as_object_mut().unwrap().extend(who.as_object().unwrap().clone());
+        body
+    };
+    let joins = about(json!({"user_id": "bob", "email": "bob@x", "user_type": "owner"}));
+    let (_, record) = told(&bob, "workspaces/add_user", joins.clone()).await;
+    let joined = json!({"subject": "bob", "kind": "change", "workspace": workspace, "user_id": "bob",
+        "user_type": "OWNER"});
+    assert_eq!(record, ended(joined.clone(), "not_found", Some(404)));
+    let (_, record) = told(&ann, "workspaces/add_user", joins).await;
+    let by_ann = |mut record: Value| {
+        record["subject"] = "ann".into();
+        record
+    };
+    assert_eq!(record, ended(by_ann(joined), "done", None));
+    let (_, record) = told(&bob, "workspaces/list_users", about(json!({}))).await;
+    let look = json!({"subject": "bob", "kind": "look", "workspace": workspace, "outcome": "done"});
+    assert_eq!(record, look);
+    let (_, record) = told(&ann, "workspaces/remove_user", about(json!({"email": "Eve@x"}))).await;
+    let left = json!({"subject": "ann", "kind": "change", "workspace": workspace, "email": "eve@x", "outcome": "done"});
+    assert_eq!(record, left);
     let (_, record) = told(&ann, "workspaces/list", json!({})).await;
     assert_eq!(record, json!({"subject": "ann", "kind": "look", "outcome": "done"}));
 }

@@ -36,9 +36,8 @@ fn unlike_the_model(runtime: &Runtime, fault: StoreFault) -> bool {
         beside: None,
     };
     let outcome = sequences.run(runtime, steps(sequences.steps), async |case, steps| {
-        let members = MemoryStore::default();
-        let store = FaultyStore::new(members.clone(), fault);
-        same_outcomes(&store, &members, Workspaces::Open, case, steps).await
+        let store = FaultyStore::new(MemoryStore::default(), fault);
+        same_outcomes(&store, Workspaces::Open, case, steps).await
     });
     outcome.is_err()
 }

@@ -9,11 +9,9 @@
 
 use bytes::Bytes;
 use http::{Request, StatusCode};
-use patchbay_core::model::{Person, Role, Tenant, WorkspaceId, Workspaces};
-use patchbay_sql::database::Database as _;
-use patchbay_sql::workspaces::put_member;
-use patchbay_sql::{DATABASE_FILE, NativeStore, Options};
-use patchbay_testkit::model::{SeedMembers, Sequences, same_outcomes, steps};
+use patchbay_core::model::Workspaces;
+use patchbay_sql::{NativeStore, Options};
+use patchbay_testkit::model::{Sequences, same_outcomes, steps};
 use patchbay_testkit::races::{Race, RacyStore};
 use patchbay_testkit::{InProcess, MemoryStore, Setting, Target as _};
 use proptest::test_runner::TestError;
@@ -33,25 +31,10 @@ fn runtime() -> Runtime {
     Builder::new_current_thread().build().unwrap()
 }
 
-/// A second way into a store's file.
-struct Members(rusqlite::Connection);
-
-impl SeedMembers for Members {
-    async fn put_member(&self, tenant: &Tenant, workspace: WorkspaceId, person: Person, role: Role) -> bool {
-        let put = |statements: &dyn patchbay_sql::database::Statements| {
-            put_member(statements, tenant, workspace, &person, role)
-        };
-        self.0.transaction(put).is_ok()
-    }
-}
-
 fn the_native_store_is_as_the_model(mode: Workspaces) {
     let folder = tempfile::tempdir().unwrap();
     let store = NativeStore::open(folder.path(), Options::default()).unwrap();
-    let members = rusqlite::Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
-    members.pragma_update(None, "foreign_keys", true).unwrap();
-    let members = Members(members);
-    let kinds = SEQUENCES.on_store(&runtime(), &store, &members, mode);
+    let kinds = SEQUENCES.on_store(&runtime(), &store, mode);
     let kinds = kinds.unwrap_or_else(|error| panic!("{error}"));
     println!("{} steps: {kinds:?}", kinds.values().sum::<usize>());
     for kind in [
@@ -74,8 +57,17 @@ fn the_native_store_is_as_the_model(mode: Workspaces) {
         "Delete Attached",
         "CreateWorkspace Created",
         "CreateWorkspace NameTaken",
-        "PutMember true",
-        "PutMember false",
+        "AddMember Added",
+        "AddMember NoWorkspace",
+        "AddMember Forbidden",
+        "AddMember LastOwner",
+        "Members All",
+        "Members NoWorkspace",
+        "RemoveMember Removed",
+        "RemoveMember NotAMember",
+        "RemoveMember NoWorkspace",
+        "RemoveMember Forbidden",
+        "RemoveMember LastOwner",
     ] {
         assert!(kinds.contains_key(kind), "no {kind} among {kinds:?}");
     }
@@ -149,9 +141,8 @@ fn a_store_that_is_not_as_the_model_is_found_out_and_its_sequence_made_short() {
         ..SEQUENCES
     };
     let outcome = sequences.run(&runtime(), steps(STEPS), async |case, steps| {
-        let members = MemoryStore::default();
-        let store = RacyStore::new(members.clone(), Race::StaleReads);
-        same_outcomes(&store, &members, Workspaces::Open, case, steps).await
+        let store = RacyStore::new(MemoryStore::default(), Race::StaleReads);
+        same_outcomes(&store, Workspaces::Open, case, steps).await
     });
     match outcome {
         // How short depends on the sequence that was drawn, since tries to make it shorter are bounded: mostly ten or less.

@@ -12,10 +12,11 @@ use std::rc::Rc;
 use futures_util::future::join;
 use patchbay_core::access;
 use patchbay_core::api::Host;
-use patchbay_core::model::{Caller, ConnectionId, Name, Record, Role, Timestamp, WorkspaceId};
+use patchbay_core::model::{Caller, ConnectionId, Name, Person, Record, Role, Timestamp, WorkspaceId};
 use patchbay_core::store::{
-    Attach, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome, DetachOutcome, ListOutcome, ListQuery,
-    ListWorkspacesOutcome, Lookup, Seen, Store, StoreError, WorkspacesOf,
+    AddMember, AddMemberOutcome, Attach, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome,
+    DetachOutcome, ListOutcome, ListQuery, ListWorkspacesOutcome, Lookup, MembersOutcome, RemoveMemberOutcome, Seen,
+    Store, StoreError, WorkspacesOf,
 };
 use serde::de::DeserializeOwned;
 
@@ -168,6 +169,23 @@ impl<K: Kv, A: Authority, H: Host> Store for EdgeStore<K, A, H> {
         most_bytes: usize,
     ) -> Result<ListWorkspacesOutcome, StoreError> {
         self.ask(caller, Operation::ListWorkspaces(of, most_bytes)).await
+    }
+
+    async fn add_member(&self, caller: &Caller, add: AddMember) -> Result<AddMemberOutcome, StoreError> {
+        self.ask(caller, Operation::AddMember(add)).await
+    }
+
+    async fn members(&self, caller: &Caller, workspace: WorkspaceId) -> Result<MembersOutcome, StoreError> {
+        self.ask(caller, Operation::Members(workspace)).await
+    }
+
+    async fn remove_member(
+        &self,
+        caller: &Caller,
+        workspace: WorkspaceId,
+        person: Person,
+    ) -> Result<RemoveMemberOutcome, StoreError> {
+        self.ask(caller, Operation::RemoveMember(workspace, person)).await
     }
 
     /// Whether the directory's object answers; the tenants' cannot all be asked.

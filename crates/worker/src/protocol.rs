@@ -4,13 +4,13 @@
 //! runs two versions side by side for some seconds. Where one does not understand the other the request is refused as
 //! unavailable, and nothing was done, or for an answer that is not understood, it may have been done.
 
-use patchbay_core::model::{Caller, ConnectionId, Name, Record, Tenant, Timestamp, WorkspaceId};
-use patchbay_core::store::{Attach, ListQuery, Lookup, StoreError, WorkspacesOf};
+use patchbay_core::model::{Caller, ConnectionId, Name, Person, Record, Tenant, Timestamp, WorkspaceId};
+use patchbay_core::store::{AddMember, Attach, ListQuery, Lookup, StoreError, WorkspacesOf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// The version of messages, both ways. It rises when anything in them changes, the core's nouns included.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// What a tenant's object is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,12 +40,21 @@ pub enum Operation {
     CreateWorkspace(Name, Timestamp),
     /// `list_workspaces`.
     ListWorkspaces(WorkspacesOf, usize),
+    /// `add_member`.
+    AddMember(AddMember),
+    /// `members`.
+    Members(WorkspaceId),
+    /// `remove_member`.
+    RemoveMember(WorkspaceId, Person),
 }
 
 impl Operation {
     /// Whether it can change anything.
     pub fn writes(&self) -> bool {
-        !matches!(self, Self::Get(_) | Self::List(_) | Self::ListWorkspaces(..))
+        !matches!(
+            self,
+            Self::Get(_) | Self::List(_) | Self::ListWorkspaces(..) | Self::Members(_)
+        )
     }
 }
 
@@ -87,8 +96,8 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
 
 #[cfg(test)]
 mod tests {
-    use patchbay_core::model::{Attached, AttachmentId, Subject, Workspaces};
-    use patchbay_core::store::{AttachOutcome, DeleteOutcome};
+    use patchbay_core::model::{Attached, AttachmentId, Member, Role, Subject, Workspaces};
+    use patchbay_core::store::{AttachOutcome, DeleteOutcome, MembersOutcome};
 
     use super::*;
 
@@ -146,6 +155,17 @@ mod tests {
         assert_eq!(asks(create), ask(&[6, 1, b'c', 2]));
         let list = Operation::ListWorkspaces(WorkspacesOf::Person(caller().subject), 5);
         assert_eq!(asks(list), ask(&[7, 2, 1, b's', 5]));
+        let add = AddMember {
+            workspace,
+            person: Person::Subject(caller().subject),
+            email: caller().email,
+            role: Role::Collaborator,
+        };
+        assert_eq!(asks(Operation::AddMember(add)), ask(&[8, 7, 0, 1, b's', 1, 1, b'e', 1]));
+        assert_eq!(asks(Operation::Members(workspace)), ask(&[9, 7]));
+        let person = Person::Email(Subject::new("e").unwrap());
+        let remove = Operation::RemoveMember(workspace, person.clone());
+        assert_eq!(asks(remove), ask(&[10, 7, 1, 1, b'e']));
 
         let told = |outcome: Result<DeleteOutcome, StoreError>| encode(&outcome);
         assert_eq!(told(Err(StoreError::Busy("b".into()))), [VERSION, 1, 0, 1, b'b']);
@@ -155,6 +175,11 @@ mod tests {
         }];
         let expected = [VERSION, 0, 3, 1, 7, 1, b'w'];
         assert_eq!(told(Ok(DeleteOutcome::Attached(attached))), expected);
+        let members = MembersOutcome::All(vec![Member {
+            person,
+            role: Role::Owner,
+        }]);
+        assert_eq!(encode(&Ok::<_, StoreError>(members)), [VERSION, 0, 0, 1, 1, 1, b'e', 0]);
         let attached = AttachOutcome::Attached(AttachmentId::from_bytes([8; 16]));
         assert_eq!(
             encode(&Ok::<_, StoreError>(attached)),

@@ -8,7 +8,7 @@ use patchbay_core::access;
 use patchbay_core::model::{Tenant, Timestamp};
 use patchbay_core::store::StoreError;
 use patchbay_sql::database::{Database, Statements};
-use patchbay_sql::{connections, schema, workspaces};
+use patchbay_sql::{connections, members, schema, workspaces};
 use serde::Serialize;
 
 use crate::directory::newest;
@@ -279,6 +279,9 @@ fn perform(statements: &dyn Statements, ask: &Ask) -> Result<Vec<u8>, StoreError
         Operation::Delete(name) => told(connections::delete(statements, caller, name)?),
         Operation::CreateWorkspace(name, now) => told(workspaces::create(statements, caller, name, *now)?),
         Operation::ListWorkspaces(of, most_bytes) => told(workspaces::list(statements, caller, of, *most_bytes)?),
+        Operation::AddMember(add) => told(members::add(statements, caller, add)?),
+        Operation::Members(workspace) => told(members::list(statements, caller, *workspace)?),
+        Operation::RemoveMember(workspace, person) => told(members::remove(statements, caller, *workspace, person)?),
     })
 }
 

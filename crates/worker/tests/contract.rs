@@ -66,7 +66,7 @@ const SEQUENCES: Sequences = Sequences {
 fn the_store_is_as_the_model(workspaces: Workspaces) {
     let runtime = Builder::new_current_thread().build().unwrap();
     let (kv, line) = prompt_house(EDGE);
-    let kinds = SEQUENCES.on_store(&runtime, &line.store(kv.clone()), &line, workspaces);
+    let kinds = SEQUENCES.on_store(&runtime, &line.store(kv.clone()), workspaces);
     let kinds = kinds.unwrap_or_else(|error| panic!("{error}"));
     for kind in [
         "Get Some",
@@ -74,7 +74,9 @@ fn the_store_is_as_the_model(workspaces: Workspaces) {
         "Attach Attached",
         "Detach Detached",
         "Delete Deleted",
-        "PutMember true",
+        "AddMember Added",
+        "Members All",
+        "RemoveMember Removed",
     ] {
         assert!(kinds.contains_key(kind), "no {kind} among {kinds:?}");
     }

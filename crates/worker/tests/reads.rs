@@ -10,7 +10,7 @@ use patchbay_core::store::{
     Attach, AttachOutcome, CreateOutcome, DeleteOutcome, DetachOutcome, ListOutcome, ListQuery, Lookup, Seen, Store,
     WorkspacesOf,
 };
-use patchbay_testkit::sample::{all, attach, caller, make_workspace, name, record};
+use patchbay_testkit::sample::{add_member, all, attach, caller, make_workspace, name, person, record};
 use patchbay_worker::edge::EdgeStore;
 use patchbay_worker::settings::Reads;
 
@@ -62,11 +62,9 @@ async fn scene() -> Scene {
 impl Scene {
     async fn add(&self, who: &Caller, workspace: WorkspaceId) {
         let person = Person::Subject(who.subject.clone());
-        let added = self
-            .line
+        self.line
             .add_member(&who.tenant, workspace, &person, Role::Collaborator)
             .await;
-        assert!(added);
     }
 
     async fn remove(&self, who: &Caller, workspace: WorkspaceId) {
@@ -212,6 +210,13 @@ async fn whatever_is_no_get_is_one_request_and_no_read_of_kv() {
         [0, 1],
         "create_workspace"
     );
+    let eve = person(&scene.eve);
+    let joins = store.add_member(ann, add_member(scene.workspace, eve.clone(), Role::Owner));
+    assert_eq!(scene.cost(joins).await.1, [0, 1], "add_member");
+    let members = store.members(ann, scene.workspace);
+    assert_eq!(scene.cost(members).await.1, [0, 1], "members");
+    let leaves = store.remove_member(ann, scene.workspace, eve);
+    assert_eq!(scene.cost(leaves).await.1, [0, 1], "remove_member");
     assert_eq!(scene.cost(store.ready()).await.1, [0, 0], "ready");
     // None of it was read by anybody, so KV was told nothing.
     assert!(scene.kv.writes.borrow().is_empty());

@@ -13,16 +13,15 @@ pub use write::first_line;
 
 use crate::api::Host;
 use crate::limits;
-use crate::model::{
-    AttachmentId, Details, Person, Record, Role, Sealed, Subject, Tenant, Timestamp, Workspace, WorkspaceId,
-};
+use crate::model::{AttachmentId, Details, Member, Record, Sealed, Subject, Tenant, Timestamp, Workspace, WorkspaceId};
 use crate::problem::Problem;
 use crate::seal::{Draft, KeyRing};
 
 /// What the first line's `format` says.
 const FORMAT: &str = "patchbay-export";
-/// The format's version. It rises when an older program could not read what a newer one writes.
-pub const VERSION: u64 = 1;
+/// The format's version. It rises when an older program could not read what a newer one writes. Version 1 had no member
+/// with both a `user_id` and an `email`, and is read as well.
+pub const VERSION: u64 = 2;
 /// Bytes of the longest line that a reader takes: any connection or workspace within its limits fits, with every
 /// character of its texts escaped.
 pub const LINE_BYTES: usize = 4 * 1024 * 1024;
@@ -74,7 +73,16 @@ pub struct WorkspaceEntry {
     /// The workspace.
     pub workspace: Workspace,
     /// Its members, each once.
-    pub members: Vec<(Person, Role)>,
+    pub members: Vec<MemberEntry>,
+}
+
+/// A member of a workspace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberEntry {
+    /// The member.
+    pub member: Member,
+    /// The e-mail address that is kept beside somebody who is known by subject.
+    pub email: Option<Subject>,
 }
 
 /// A connection with its details and attachments.
@@ -161,7 +169,7 @@ pub fn is_lower_case(email: &Subject) -> bool {
 mod tests {
     use super::*;
     use crate::api::tests::FixedHost;
-    use crate::model::{ConnectionId, ConnectionType, Name};
+    use crate::model::{ConnectionId, ConnectionType, Name, Person, Role};
 
     const RING: &str = "k1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
@@ -212,6 +220,11 @@ mod tests {
     #[test]
     fn every_kind_of_line_comes_back_as_it_was_written() {
         let tenant = Tenant::new("t").unwrap();
+        let text = |text| Subject::new(text).unwrap();
+        let member = |person, role, email| MemberEntry {
+            member: Member { person, role },
+            email,
+        };
         let workspace = WorkspaceEntry {
             tenant: tenant.clone(),
             workspace: Workspace {
@@ -221,11 +234,9 @@ mod tests {
                 created_at: Timestamp::from_micros(1),
             },
             members: vec![
-                (Person::Subject(Subject::new("ann").unwrap()), Role::Owner),
-                (
-                    Person::Email(Subject::new("bob@example.com").unwrap()),
-                    Role::Collaborator,
-                ),
+                member(Person::Subject(text("ann")), Role::Owner, None),
+                member(Person::Subject(text("eve")), Role::Owner, Some(text("eve@x"))),
+                member(Person::Email(text("bob@example.com")), Role::Collaborator, None),
             ],
         };
         let ring = KeyRing::parse(RING).unwrap();
@@ -246,7 +257,11 @@ mod tests {
         ] {
             let line = entry.to_line();
             totals.add(&entry);
-            assert_eq!(reader.line(&line).unwrap().unwrap().to_line(), line);
+            let read = reader.line(&line).unwrap().unwrap();
+            assert_eq!(read.to_line(), line);
+            if let (Entry::Workspace(read), Entry::Workspace(written)) = (read, entry) {
+                assert_eq!(read, written);
+            }
         }
         assert!(reader.line(&totals.to_line()).unwrap().is_none());
         assert_eq!(reader.finish().unwrap(), totals);
@@ -279,8 +294,10 @@ mod tests {
     #[test]
     fn a_newer_version_and_other_files_are_refused() {
         let first = |line: &str| Reader::default().line(line.as_bytes()).unwrap_err().to_string();
-        let newer = first("{\"format\":\"patchbay-export\",\"version\":2,\"more\":[]}");
-        assert!(newer.contains("version 2"), "{newer}");
+        let newer = first("{\"format\":\"patchbay-export\",\"version\":3,\"more\":[]}");
+        assert!(newer.contains("version 3"), "{newer}");
+        let before = b"{\"format\":\"patchbay-export\",\"version\":1}";
+        assert!(Reader::default().line(before).unwrap().is_none());
         for other in ["", "{}", "hunter2", "{\"format\":\"x\",\"version\":1}"] {
             assert_eq!(first(other), "is not the first line of a Patchbay export");
         }

@@ -7,13 +7,13 @@ use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
 use super::{
-    ConnectionEntry, Contents, Counter, Entry, FORMAT, Refusal, Totals, VERSION, WorkspaceEntry, is_lower_case,
-    moment_fits, name_fits,
+    ConnectionEntry, Contents, Counter, Entry, FORMAT, MemberEntry, Refusal, Totals, VERSION, WorkspaceEntry,
+    is_lower_case, moment_fits, name_fits,
 };
 use crate::limits;
 use crate::model::{
-    AttachmentId, ConnectionId, Details, Invalid, KeyId, Person, Role, Sealed, Subject, Tenant, Timestamp, Workspace,
-    WorkspaceId,
+    AttachmentId, ConnectionId, Details, Invalid, KeyId, Member, Person, Role, Sealed, Subject, Tenant, Timestamp,
+    Workspace, WorkspaceId,
 };
 use crate::seal::Draft;
 use crate::wire::{Fields, deeper_than};
@@ -86,7 +86,7 @@ fn first(line: &[u8]) -> Result<(), Refusal> {
     }
     match serde_json::from_slice::<First>(line) {
         Ok(First { format, version }) if format == FORMAT => match version {
-            VERSION => Ok(()),
+            1..=VERSION => Ok(()),
             newer if newer > VERSION => Err(Refusal(format!(
                 "the export has version {newer}, but this Patchbay knows no newer one than {VERSION}; use the newer \
                  Patchbay"
@@ -156,13 +156,13 @@ fn read_workspace(line: &[u8]) -> Result<WorkspaceEntry, Refusal> {
             "`name`: `workspace-<digits>` is kept for the workspace of that id",
         ));
     }
-    let mut members = Vec::new();
+    let mut members = Vec::<MemberEntry>::new();
     for member in items(&fields, "members", limits::MEMBERS_PER_WORKSPACE)? {
-        let (person, role) = read_member(member).map_err(|error| Refusal(format!("`members`: {error}")))?;
-        if members.iter().any(|(other, _)| *other == person) {
+        let read = read_member(member).map_err(|error| Refusal(format!("`members`: {error}")))?;
+        if members.iter().any(|other| other.member.person == read.member.person) {
             return Err(Refusal::new("`members` names somebody twice"));
         }
-        members.push((person, role));
+        members.push(read);
     }
     Ok(WorkspaceEntry {
         tenant: text(&fields, "tenant", Tenant::new)?,
@@ -171,20 +171,21 @@ fn read_workspace(line: &[u8]) -> Result<WorkspaceEntry, Refusal> {
     })
 }
 
-fn read_member(member: &RawValue) -> Result<(Person, Role), Refusal> {
+fn read_member(member: &RawValue) -> Result<MemberEntry, Refusal> {
     let fields = Fields::parse(member.get().as_bytes(), &["user_id", "email", "role"])?;
-    let person = match (fields.subject("user_id")?, fields.subject("email")?) {
-        (Some(subject), None) => Person::Subject(subject),
-        (None, Some(email)) if is_lower_case(&email) => Person::Email(email),
-        (None, Some(_)) => return Err(Refusal::new("`email` must be in lower case")),
-        _ => return Err(Refusal::new("one of `user_id` and `email` is required")),
+    let (person, email) = match (fields.subject("user_id")?, fields.subject("email")?) {
+        (_, Some(email)) if !is_lower_case(&email) => return Err(Refusal::new("`email` must be in lower case")),
+        (Some(subject), email) => (Person::Subject(subject), email),
+        (None, Some(email)) => (Person::Email(email), None),
+        (None, None) => return Err(Refusal::new("one of `user_id` and `email` is required")),
     };
     let role = match fields.any_text("role")?.as_deref() {
         Some("OWNER") => Role::Owner,
         Some("COLLABORATOR") => Role::Collaborator,
         _ => return Err(Refusal::new("`role` must be OWNER or COLLABORATOR")),
     };
-    Ok((person, role))
+    let member = Member { person, role };
+    Ok(MemberEntry { member, email })
 }
 
 fn read_connection(line: &[u8]) -> Result<ConnectionEntry, Refusal> {

@@ -5,8 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use super::{ConnectionEntry, Contents, Entry, FORMAT, Totals, VERSION, WorkspaceEntry};
-use crate::model::{Person, Role};
-use crate::wire::Json;
+use crate::model::Person;
+use crate::wire::{Json, role_text};
 
 /// The first line, without its line feed.
 pub fn first_line() -> Vec<u8> {
@@ -53,15 +53,17 @@ fn write_workspace(json: &mut Json, entry: &WorkspaceEntry) {
     json.literal(",\"created_by\":").text(workspace.created_by.as_str());
     json.literal(",\"created_at\":").plain(workspace.created_at.as_micros());
     json.literal(",\"members\":[");
-    json.each(&entry.members, |json, (person, role)| {
-        match person {
+    json.each(&entry.members, |json, entry| {
+        match &entry.member.person {
             Person::Subject(subject) => json.literal("{\"user_id\":").text(subject.as_str()),
             Person::Email(email) => json.literal("{\"email\":").text(email.as_str()),
         };
-        json.literal(match role {
-            Role::Owner => ",\"role\":\"OWNER\"}",
-            Role::Collaborator => ",\"role\":\"COLLABORATOR\"}",
-        });
+        if let Some(email) = &entry.email {
+            json.literal(",\"email\":").text(email.as_str());
+        }
+        json.literal(",\"role\":\"")
+            .literal(role_text(entry.member.role))
+            .literal("\"}");
     });
     json.literal("]}");
 }

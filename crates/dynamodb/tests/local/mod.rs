@@ -11,11 +11,9 @@ use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_smithy_http_client::Builder;
-use patchbay_core::model::{Person, Role, Tenant, WorkspaceId};
 use patchbay_dynamodb::{DynamoStore, definition};
 use patchbay_testkit::DynamoDbLocal;
 use patchbay_testkit::dynamodb_proxy::{DynamoDbProxy, LATE};
-use patchbay_testkit::model::SeedMembers;
 
 /// A client that has longer than this to wait gives up: so late nothing is by itself, on a busy machine either.
 const PATIENT: Duration = Duration::from_secs(30);
@@ -157,13 +155,4 @@ fn text(item: &Item, name: &str) -> String {
 
 fn map(item: &Item, name: &str) -> Item {
     item.get(name).unwrap().as_m().unwrap().clone()
-}
-
-/// A way to make members that the trait of stores does not have.
-pub struct Members(pub DynamoStore);
-
-impl SeedMembers for Members {
-    async fn put_member(&self, tenant: &Tenant, workspace: WorkspaceId, person: Person, role: Role) -> bool {
-        self.0.put_member(tenant, workspace, &person, role).await.unwrap()
-    }
 }

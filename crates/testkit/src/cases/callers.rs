@@ -28,14 +28,14 @@ pub(super) fn kept(caller: Caller) -> &'static Caller {
     Box::leak(Box::new(caller))
 }
 
-struct Cast {
-    ann: &'static Caller,
-    bob: &'static Caller,
-    eve: &'static Caller,
-    root: &'static Caller,
+pub(super) struct Cast {
+    pub(super) ann: &'static Caller,
+    pub(super) bob: &'static Caller,
+    pub(super) eve: &'static Caller,
+    pub(super) root: &'static Caller,
 }
 
-fn cast(world: &World<'_>) -> Cast {
+pub(super) fn cast(world: &World<'_>) -> Cast {
     Cast {
         ann: kept(world.caller("ann", false)),
         bob: kept(world.caller("bob", false)),
@@ -44,12 +44,12 @@ fn cast(world: &World<'_>) -> Cast {
     }
 }
 
-async fn names(world: &World<'_>, caller: &'static Caller, body: serde_json::Value) -> Vec<String> {
+pub(super) async fn names(world: &World<'_>, caller: &'static Caller, body: serde_json::Value) -> Vec<String> {
     Listed::new(&world.post_as(caller, "connections/list", &body).await).names
 }
 
 /// ann's connection, attached by root to bob's workspace: name, id, workspace.
-async fn shared(world: &World<'_>, cast: &Cast) -> (String, String, u64) {
+pub(super) async fn shared(world: &World<'_>, cast: &Cast) -> (String, String, u64) {
     let name = world.name();
     let id = world.create_as(cast.ann, &name).await;
     let workspace = world.create_workspace(Some(cast.bob), &world.name()).await;

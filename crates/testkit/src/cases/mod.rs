@@ -14,6 +14,7 @@ mod create;
 mod details;
 mod heads;
 mod listing;
+mod members;
 mod paging;
 mod races;
 mod reading;
@@ -70,6 +71,7 @@ pub fn cases() -> Vec<Case> {
         paging::cases(),
         removing::cases(),
         workspaces::cases(),
+        members::cases(),
         around::cases(),
         audit::cases(),
         callers::cases(),

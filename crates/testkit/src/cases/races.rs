@@ -5,20 +5,25 @@ use std::collections::HashSet;
 use futures_util::future::join_all;
 use serde_json::json;
 
-use super::{always, make};
+use super::callers::{Cast, cast};
+use super::{always, make, with_callers};
 use crate::runner::Case;
 use crate::world::World;
 
 const AT_ONCE: usize = 16;
 
 pub(crate) fn cases() -> Vec<Case> {
-    make!("concurrency", always;
+    let mut cases = make!("concurrency", always;
         of_simultaneous_creates_of_one_name_one_wins,
         simultaneous_attaches_of_a_pair_get_one_id,
         of_simultaneous_detaches_one_gets_204,
         of_simultaneous_deletes_one_gets_204,
         an_attach_is_never_on_a_deleted_connection,
-    )
+    );
+    cases.extend(make!("concurrency", with_callers;
+        of_two_owners_who_go_at_once_one_stays,
+    ));
+    cases
 }
 
 fn statuses(replies: &[crate::world::Reply], status: u16) -> usize {
@@ -87,5 +92,32 @@ async fn an_attach_is_never_on_a_deleted_connection(world: &World<'_>) {
             (404, 204) => world.get(&name).await.refused(404, &[]),
             _ => panic!("{attached:?} and {deleted:?}"),
         };
+    }
+}
+
+async fn of_two_owners_who_go_at_once_one_stays(world: &World<'_>) {
+    let Cast { ann, bob, root, .. } = cast(world);
+    for round in 0..15 {
+        let workspace = world.create_workspace(Some(ann), &world.name()).await;
+        let about = |who: &str, role: &str| json!({ "workspace_id": workspace, "user_id": who, "user_type": role });
+        let second = about("bob", "OWNER");
+        world.post_as(ann, "workspaces/add_user", &second).await.ok();
+        let removed = |who: &str| json!({ "workspace_id": workspace, "user_id": who });
+        let demoted = |who: &str| about(who, "COLLABORATOR");
+        // Who comes second is no member any more, or no OWNER, or the last one.
+        let (path, by_ann, by_bob, late) = match round % 3 {
+            0 => ("workspaces/remove_user", removed("bob"), removed("ann"), 404),
+            1 => ("workspaces/add_user", demoted("bob"), demoted("ann"), 403),
+            _ => ("workspaces/remove_user", removed("ann"), removed("bob"), 409),
+        };
+        let (one, other) = tokio::join!(world.post_as(ann, path, &by_ann), world.post_as(bob, path, &by_bob));
+        let mut answers = [one.status, other.status];
+        answers.sort_unstable();
+        assert_eq!(answers, [200, late], "{one:?} and {other:?}");
+        let body = json!({ "workspace_id": workspace });
+        let listed = world.post_as(root, "workspaces/list_users", &body).await.ok().json();
+        let users = listed["users"].as_array().cloned().unwrap_or_default();
+        let owners = users.iter().filter(|user| user["user_type"] == "OWNER").count();
+        assert_eq!(owners, 1, "{users:?}");
     }
 }

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use patchbay_core::model::{Caller, ConnectionId, Name, Record, Timestamp, WorkspaceId};
+use patchbay_core::model::{Caller, ConnectionId, Name, Person, Record, Timestamp, WorkspaceId};
 use patchbay_core::store::{
-    Attach, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome, DetachOutcome, ListOutcome, ListQuery,
-    ListWorkspacesOutcome, Lookup, Seen, Store, StoreError, WorkspacesOf,
+    AddMember, AddMemberOutcome, Attach, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome,
+    DetachOutcome, ListOutcome, ListQuery, ListWorkspacesOutcome, Lookup, MembersOutcome, RemoveMemberOutcome, Seen,
+    Store, StoreError, WorkspacesOf,
 };
 use tokio::time::Instant;
 
@@ -124,6 +125,23 @@ impl<S: Store> Store for LateStore<S> {
         most_bytes: usize,
     ) -> Result<ListWorkspacesOutcome, StoreError> {
         self.store.list_workspaces(caller, of, most_bytes).await
+    }
+
+    async fn add_member(&self, caller: &Caller, add: AddMember) -> Result<AddMemberOutcome, StoreError> {
+        self.store.add_member(caller, add).await
+    }
+
+    async fn members(&self, caller: &Caller, workspace: WorkspaceId) -> Result<MembersOutcome, StoreError> {
+        self.store.members(caller, workspace).await
+    }
+
+    async fn remove_member(
+        &self,
+        caller: &Caller,
+        workspace: WorkspaceId,
+        person: Person,
+    ) -> Result<RemoveMemberOutcome, StoreError> {
+        self.store.remove_member(caller, workspace, person).await
     }
 
     async fn ready(&self) -> Result<(), StoreError> {

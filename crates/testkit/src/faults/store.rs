@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use patchbay_core::model::{
-    AttachmentId, Caller, ConnectionId, Name, Record, Subject, Tenant, Timestamp, WorkspaceId, Workspaces,
+    AttachmentId, Caller, ConnectionId, Name, Person, Record, Role, Subject, Tenant, Timestamp, WorkspaceId, Workspaces,
 };
 use patchbay_core::store::{
-    Attach, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome, DetachOutcome, ListOutcome, ListQuery,
-    ListWorkspacesOutcome, Lookup, Seen, Store, StoreError, WorkspacesOf,
+    AddMember, AddMemberOutcome, Attach, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome,
+    DetachOutcome, ListOutcome, ListQuery, ListWorkspacesOutcome, Lookup, MembersOutcome, RemoveMemberOutcome, Seen,
+    Store, StoreError, WorkspacesOf,
 };
 
 use super::faults;
@@ -59,6 +60,17 @@ faults!(
         WorkspacesOfOthersAreListed,
         WorkspacesAreUnsorted,
         WorkspacesIgnoreBytes,
+        AddMemberSkipsAccess,
+        AddMemberForgets,
+        AddMemberKeepsTheRole,
+        AddMemberIgnoresTheRole,
+        MembersHaveNoLimit,
+        MembersSkipAccess,
+        MembersAreUnsorted,
+        RemoveMemberSkipsAccess,
+        RemoveMemberForgets,
+        RemoveMemberAlwaysSucceeds,
+        TheLastOwnerMayGo,
         TenantsAreMixed,
     }
 );
@@ -311,6 +323,59 @@ impl<S: Store> Store for FaultyStore<S> {
             workspaces.reverse();
         }
         Ok(outcome)
+    }
+
+    async fn add_member(&self, caller: &Caller, mut add: AddMember) -> Result<AddMemberOutcome, StoreError> {
+        let caller = self.caller(caller, StoreFault::AddMemberSkipsAccess);
+        match self.fault {
+            StoreFault::AddMemberForgets => return Ok(AddMemberOutcome::Added),
+            StoreFault::AddMemberIgnoresTheRole => add.role = Role::Collaborator,
+            StoreFault::AddMemberKeepsTheRole => {
+                if let MembersOutcome::All(members) = self.store.members(&caller, add.workspace).await?
+                    && let Some(member) = members.into_iter().find(|member| member.person == add.person)
+                {
+                    add.role = member.role;
+                }
+            }
+            _ => {}
+        }
+        Ok(match self.store.add_member(&caller, add).await? {
+            AddMemberOutcome::TooManyMembers | AddMemberOutcome::TooManyWorkspaces
+                if self.has(StoreFault::MembersHaveNoLimit) =>
+            {
+                AddMemberOutcome::Added
+            }
+            AddMemberOutcome::LastOwner if self.has(StoreFault::TheLastOwnerMayGo) => AddMemberOutcome::Added,
+            outcome => outcome,
+        })
+    }
+
+    async fn members(&self, caller: &Caller, workspace: WorkspaceId) -> Result<MembersOutcome, StoreError> {
+        let caller = self.caller(caller, StoreFault::MembersSkipAccess);
+        let mut outcome = self.store.members(&caller, workspace).await?;
+        if let (StoreFault::MembersAreUnsorted, MembersOutcome::All(members)) = (self.fault, &mut outcome) {
+            members.reverse();
+        }
+        Ok(outcome)
+    }
+
+    async fn remove_member(
+        &self,
+        caller: &Caller,
+        workspace: WorkspaceId,
+        person: Person,
+    ) -> Result<RemoveMemberOutcome, StoreError> {
+        let caller = self.caller(caller, StoreFault::RemoveMemberSkipsAccess);
+        if self.has(StoreFault::RemoveMemberForgets) {
+            return Ok(RemoveMemberOutcome::Removed);
+        }
+        Ok(
+            match (self.fault, self.store.remove_member(&caller, workspace, person).await?) {
+                (StoreFault::RemoveMemberAlwaysSucceeds, RemoveMemberOutcome::NotAMember)
+                | (StoreFault::TheLastOwnerMayGo, RemoveMemberOutcome::LastOwner) => RemoveMemberOutcome::Removed,
+                (_, outcome) => outcome,
+            },
+        )
     }
 
     async fn ready(&self) -> Result<(), StoreError> {

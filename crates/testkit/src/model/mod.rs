@@ -9,6 +9,6 @@ mod unsure;
 
 pub use past::{Past, Since};
 pub use sequences::{Came, Sequences};
-pub use store::{SeedMembers, Step, same_outcomes, steps};
+pub use store::{Step, same_outcomes, steps};
 pub use surface::{Request, requests, same_answers};
 pub use unsure::{Contents, contents, same_outcomes_or_none};

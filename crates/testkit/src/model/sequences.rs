@@ -10,7 +10,7 @@ use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, FileFailurePersistence, TestCaseError, TestError, TestRunner};
 use tokio::runtime::Runtime;
 
-use super::store::{SeedMembers, Step, same_outcomes, steps};
+use super::store::{Step, same_outcomes, steps};
 use super::surface::{Request, requests, same_answers};
 use crate::memory::MemoryStore;
 use crate::runner::Setting;
@@ -32,8 +32,7 @@ pub struct Sequences {
 pub type Came<K> = BTreeMap<K, usize>;
 
 impl Sequences {
-    /// Holds a store, whose members `seed` puts in, against the reference model. Gives the kinds of outcomes that came,
-    /// such as `Attach Forbidden`.
+    /// Holds a store against the reference model. Gives the kinds of outcomes that came, such as `Attach Forbidden`.
     ///
     /// # Errors
     /// The shortest sequence on which they differ.
@@ -41,11 +40,10 @@ impl Sequences {
         self,
         runtime: &Runtime,
         store: &impl Store,
-        seed: &impl SeedMembers,
         workspaces: Workspaces,
     ) -> Result<Came<String>, TestError<Vec<Step>>> {
         self.run(runtime, steps(self.steps), async |case, steps| {
-            same_outcomes(store, seed, workspaces, case, steps).await
+            same_outcomes(store, workspaces, case, steps).await
         })
     }
 

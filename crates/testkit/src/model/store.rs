@@ -1,37 +1,18 @@
 //! A store against the reference model.
 
-use std::future::Future;
-
 use patchbay_core::model::{
-    AttachmentId, Caller, ConnectionId, ConnectionType, Invalid, KeyId, Name, Person, Record, Role, Sealed, Tenant,
-    Timestamp, WorkspaceId, Workspaces,
+    AttachmentId, Caller, ConnectionId, ConnectionType, Invalid, KeyId, Name, Person, Record, Role, Sealed, Timestamp,
+    WorkspaceId, Workspaces,
 };
 use patchbay_core::store::{
-    Attach, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome, DetachOutcome, ListOutcome, ListQuery,
-    ListWorkspacesOutcome, Lookup, Seen, Store, StoreError, WorkspacesOf,
+    AddMember, AddMemberOutcome, Attach, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome,
+    DetachOutcome, ListOutcome, ListQuery, ListWorkspacesOutcome, Lookup, MembersOutcome, RemoveMemberOutcome, Seen,
+    Store, StoreError, WorkspacesOf,
 };
 use proptest::prelude::*;
 
 use super::cast::{CALLERS, NAMES, caller, callers};
 use crate::memory::MemoryStore;
-
-/// Gives a store members, which the trait of stores does not.
-pub trait SeedMembers {
-    /// Makes somebody a member, or gives a member another role; says whether the workspace exists.
-    fn put_member(
-        &self,
-        tenant: &Tenant,
-        workspace: WorkspaceId,
-        person: Person,
-        role: Role,
-    ) -> impl Future<Output = bool>;
-}
-
-impl SeedMembers for MemoryStore {
-    async fn put_member(&self, tenant: &Tenant, workspace: WorkspaceId, person: Person, role: Role) -> bool {
-        MemoryStore::put_member(self, tenant, workspace, person, role)
-    }
-}
 
 /// One operation of one caller. Callers and names are known by their place, connections by how many were made since.
 #[derive(Debug, Clone)]
@@ -81,12 +62,25 @@ enum Act {
         of: Option<usize>,
         bytes: usize,
     },
-    PutMember {
+    AddMember {
         workspace: u64,
-        person: usize,
-        by_email: bool,
+        person: Known,
         owner: bool,
     },
+    Members {
+        workspace: u64,
+    },
+    RemoveMember {
+        workspace: u64,
+        person: Known,
+    },
+}
+
+/// A caller by their place, as members are known.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    who: usize,
+    by_email: bool,
 }
 
 /// Up to `most` steps.
@@ -96,6 +90,7 @@ pub fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
     // The counter gives the first of them; the last is one that it hardly comes to.
     let workspace = || prop_oneof![10 => 1..4_u64, 1 => Just((1 << 53) - 1)];
     let bytes = || prop_oneof![Just(usize::MAX), 0..1500_usize];
+    let person = || (0..CALLERS, any::<bool>()).prop_map(|(who, by_email)| Known { who, by_email });
     let act = prop_oneof![
         4 => (name(), 0..300_usize).prop_map(|(name, bytes)| Act::Create { name, bytes }),
         2 => name().prop_map(|name| Act::Get { name }),
@@ -114,9 +109,10 @@ pub fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
         3 => name().prop_map(|name| Act::Delete { name }),
         3 => name().prop_map(|name| Act::CreateWorkspace { name }),
         1 => (prop::option::of(0..CALLERS), bytes()).prop_map(|(of, bytes)| Act::ListWorkspaces { of, bytes }),
-        4 => (workspace(), 0..CALLERS, any::<bool>(), any::<bool>()).prop_map(|(workspace, person, by_email, owner)| {
-            Act::PutMember { workspace, person, by_email, owner }
-        }),
+        6 => (workspace(), person(), any::<bool>())
+            .prop_map(|(workspace, person, owner)| Act::AddMember { workspace, person, owner }),
+        1 => workspace().prop_map(|workspace| Act::Members { workspace }),
+        2 => (workspace(), person()).prop_map(|(workspace, person)| Act::RemoveMember { workspace, person }),
     ];
     let step = (callers(), act).prop_map(|(who, act)| Step { who, act });
     prop::collection::vec(step, 1..=most)
@@ -133,17 +129,18 @@ pub(super) enum Said {
     Delete(DeleteOutcome),
     CreateWorkspace(CreateWorkspaceOutcome),
     ListWorkspaces(ListWorkspacesOutcome),
-    PutMember(bool),
+    AddMember(AddMemberOutcome),
+    Members(MembersOutcome),
+    RemoveMember(RemoveMemberOutcome),
 }
 
-/// Does the steps on `store`, whose members `seed` puts in, and on the reference model, in tenants of this case's own. No
-/// two cases on one store may have the same number. Gives the kind of each outcome, such as `Attach Forbidden`.
+/// Does the steps on `store` and on the reference model, in tenants of this case's own. No two cases on one store may have
+/// the same number. Gives the kind of each outcome, such as `Attach Forbidden`.
 ///
 /// # Errors
 /// The first step on which they differ, and what each said.
 pub async fn same_outcomes(
     store: &impl Store,
-    seed: &impl SeedMembers,
     workspaces: Workspaces,
     case: u64,
     steps: &[Step],
@@ -159,8 +156,8 @@ pub async fn same_outcomes(
             place,
             made: &made,
         };
-        let expected = moment.perform(&model, &model, step).await.map_err(wrong)?;
-        let said = moment.perform(store, seed, step).await.map_err(wrong)?;
+        let expected = moment.perform(&model, step).await.map_err(wrong)?;
+        let said = moment.perform(store, step).await.map_err(wrong)?;
         // What goes wrong in a store never does in the model.
         match (&expected, &said) {
             (Ok(expected), Ok(said)) if expected == said => {
@@ -251,6 +248,14 @@ impl Moment<'_> {
         })
     }
 
+    fn person(&self, known: Known) -> Result<Person, Invalid> {
+        let caller = caller(&cast_of(self.case), known.who)?;
+        Ok(match caller.email {
+            Some(email) if known.by_email => Person::Email(email),
+            _ => Person::Subject(caller.subject),
+        })
+    }
+
     /// The pair that a step attaches.
     pub(super) fn attached(&self, step: &Step) -> Option<(ConnectionId, u64)> {
         match step.act {
@@ -259,12 +264,7 @@ impl Moment<'_> {
         }
     }
 
-    pub(super) async fn perform(
-        &self,
-        store: &impl Store,
-        seed: &impl SeedMembers,
-        step: &Step,
-    ) -> Result<Result<Said, StoreError>, Invalid> {
+    pub(super) async fn perform(&self, store: &impl Store, step: &Step) -> Result<Result<Said, StoreError>, Invalid> {
         let case = cast_of(self.case);
         let caller = caller(&case, step.who)?;
         let workspaces = self.workspaces;
@@ -329,22 +329,27 @@ impl Moment<'_> {
                 let listed = store.list_workspaces(&caller, of, bytes).await;
                 listed.map(Said::ListWorkspaces)
             }
-            Act::PutMember {
+            Act::AddMember {
                 workspace,
                 person,
-                by_email,
                 owner,
             } => {
-                let member = self::caller(&case, person)?;
-                let person = match member.email {
-                    Some(email) if by_email => Person::Email(email),
-                    _ => Person::Subject(member.subject),
+                let add = AddMember {
+                    workspace: WorkspaceId::new(workspace)?,
+                    person: self.person(person)?,
+                    email: None,
+                    role: if owner { Role::Owner } else { Role::Collaborator },
                 };
-                let role = if owner { Role::Owner } else { Role::Collaborator };
-                let workspace = WorkspaceId::new(workspace)?;
-                Ok(Said::PutMember(
-                    seed.put_member(&caller.tenant, workspace, person, role).await,
-                ))
+                store.add_member(&caller, add).await.map(Said::AddMember)
+            }
+            Act::Members { workspace } => {
+                let members = store.members(&caller, WorkspaceId::new(workspace)?).await;
+                members.map(Said::Members)
+            }
+            Act::RemoveMember { workspace, person } => {
+                let (workspace, person) = (WorkspaceId::new(workspace)?, self.person(person)?);
+                let removed = store.remove_member(&caller, workspace, person).await;
+                removed.map(Said::RemoveMember)
             }
         })
     }

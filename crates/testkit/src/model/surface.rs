@@ -83,6 +83,18 @@ fn cursor() -> impl Strategy<Value = String> {
     prop_oneof![6 => Just(format!("\"{CURSOR}\"")), 1 => one_of(&["\"\"", "\"k1.AAAA\"", "3"])]
 }
 
+fn user() -> impl Strategy<Value = String> {
+    one_of(&["\"ann\"", "\"bob\"", "\"root\"", "\"bob@x\"", "\"ANN@X\"", "\"\"", "1"])
+}
+
+fn email() -> impl Strategy<Value = String> {
+    one_of(&["\"ann@x\"", "\"ANN@X\"", "\"Bob@x\"", "\"\"", "[]"])
+}
+
+fn role() -> impl Strategy<Value = String> {
+    one_of(&["\"OWNER\"", "\"Owner\"", "\"collaborator\"", "\"ADMIN\"", "null", "2"])
+}
+
 /// A field that is there, or for once not.
 fn given(
     name: &'static str,
@@ -114,8 +126,15 @@ pub fn requests(most: usize) -> impl Strategy<Value = Vec<Request>> {
         3 => pair().prop_map(|pair| ("connections/remove_from_workspace", pair)),
         2 => given("name", name()).prop_map(|name| ("connections/delete", vec![name])),
         3 => given("workspace_name", name()).prop_map(|name| ("workspaces/create", vec![name])),
-        2 => perhaps("user_id", one_of(&["\"ann\"", "\"bob\"", "\"root\"", "\"ANN@X\"", "\"\"", "1"]))
+        2 => perhaps("user_id", user())
             .prop_map(|of| ("workspaces/list", vec![of])),
+        4 => (given("workspace_id", workspace()), given("user_id", user()), perhaps("email", email()), perhaps("user_type", role()))
+            .prop_map(|(at, user, email, role)| ("workspaces/add_user", vec![at, user, email, role])),
+        1 => (given("workspace_id", workspace()), given("email", email()), perhaps("user_type", role()))
+            .prop_map(|(at, email, role)| ("workspaces/add_user", vec![at, email, role])),
+        2 => given("workspace_id", workspace()).prop_map(|at| ("workspaces/list_users", vec![at])),
+        2 => (given("workspace_id", workspace()), perhaps("user_id", user()), perhaps("email", email()))
+            .prop_map(|(at, user, email)| ("workspaces/remove_user", vec![at, user, email])),
         1 => Just(("connections/nothing", vec![])),
     ];
     let spoiled = prop_oneof![

@@ -2,16 +2,16 @@
 
 use patchbay_core::model::{Caller, Invalid, Name, Workspace, Workspaces};
 use patchbay_core::store::{
-    ListOutcome, ListQuery, ListWorkspacesOutcome, Lookup, Seen, Store, StoreError, WorkspacesOf,
+    ListOutcome, ListQuery, ListWorkspacesOutcome, Lookup, MembersOutcome, Seen, Store, StoreError, WorkspacesOf,
 };
 
 use super::cast::{CALLERS, caller};
-use super::store::{Made, Moment, SeedMembers, Step, cast_of};
+use super::store::{Made, Moment, Step, cast_of};
 use crate::memory::MemoryStore;
 
 /// Does the steps on `store`, between which and what it keeps things go wrong, and on the reference model, as
-/// [`same_outcomes`](super::same_outcomes) does. Nothing is in the way of `clear`, which sees the same, nor of `seed`;
-/// `idle` waits until nothing is on its way any more.
+/// [`same_outcomes`](super::same_outcomes) does. Nothing is in the way of `clear`, which sees the same; `idle` waits until
+/// nothing is on its way any more.
 ///
 /// An outcome must be the model's. After [`StoreError::Busy`] nothing must have been done, and after
 /// [`StoreError::Unavailable`] all or nothing, which is looked up. In the end both must hold the same. Gives the kind of
@@ -22,7 +22,6 @@ use crate::memory::MemoryStore;
 pub async fn same_outcomes_or_none(
     store: &impl Store,
     clear: &impl Store,
-    seed: &impl SeedMembers,
     idle: impl AsyncFn(),
     workspaces: Workspaces,
     case: u64,
@@ -43,9 +42,9 @@ pub async fn same_outcomes_or_none(
             made: &made,
         };
         let before = model.fork();
-        let expected = moment.perform(&model, &model, step).await.map_err(wrong)?;
+        let expected = moment.perform(&model, step).await.map_err(wrong)?;
         let expected = expected.map_err(|error| error.to_string())?;
-        let done = match moment.perform(store, seed, step).await.map_err(wrong)? {
+        let done = match moment.perform(store, step).await.map_err(wrong)? {
             Ok(said) if said == expected => {
                 kinds.push(said.kind());
                 true
@@ -100,6 +99,8 @@ struct View {
     workspaces: Vec<Workspace>,
     /// The names in each workspace, in their order.
     within: Vec<Vec<Name>>,
+    /// The members of each.
+    members: Vec<MembersOutcome>,
 }
 
 /// Looks at all that these callers see, each connection in every way that there is.
@@ -148,14 +149,16 @@ async fn view(store: &impl Store, caller: &Caller) -> Result<View, String> {
     let ListWorkspacesOutcome::All(workspaces) = listed else {
         return Err("the workspaces are too long".into());
     };
-    let mut within = Vec::new();
+    let (mut within, mut members) = (Vec::new(), Vec::new());
     for workspace in &workspaces {
         let rows = list(Some(workspace.id)).await?;
         within.push(rows.into_iter().map(|row| row.record.name).collect());
+        members.push(store.members(caller, workspace.id).await.map_err(said)?);
     }
     Ok(View {
         rows,
         workspaces,
         within,
+        members,
     })
 }

@@ -9,15 +9,16 @@ use std::rc::Rc;
 
 use patchbay_core::api::Host;
 use patchbay_core::model::{Person, Role, Tenant, Timestamp, WorkspaceId};
-use patchbay_core::store::StoreError;
+use patchbay_core::store::{AddMemberOutcome, RemoveMemberOutcome, StoreError};
 use patchbay_sql::database::{Database, EachRow, Statements, Value};
-use patchbay_sql::workspaces::put_member;
-use patchbay_testkit::model::SeedMembers;
+use patchbay_testkit::sample;
 use patchbay_worker::directory::DirectoryObject;
 use patchbay_worker::edge::EdgeStore;
+use patchbay_worker::protocol::{Ask, Operation, decode, encode};
 use patchbay_worker::settings::Reads;
 use patchbay_worker::surroundings::{Around, Authority, Kv, KvError, Whom};
 use patchbay_worker::tenant::{Followed, TenantObject};
+use serde::de::DeserializeOwned;
 
 pub const SECOND: i64 = 1_000_000;
 /// When the clock starts: not at 0, so that a time that was forgotten shows.
@@ -433,40 +434,24 @@ impl<K: Kv + Clone> Line<K> {
         self.ring().await;
     }
 
-    /// Makes somebody a member, or gives a member another role; says whether the workspace exists.
-    pub async fn add_member(&self, tenant: &Tenant, workspace: WorkspaceId, person: &Person, role: Role) -> bool {
-        let put = |statements: &dyn Statements| put_member(statements, tenant, workspace, person, role);
-        let done = self.flat(tenant).disk.transaction(put).is_ok();
-        self.follow(tenant).await;
-        done
+    /// An admin makes somebody a member, or gives a member another role.
+    pub async fn add_member(&self, tenant: &Tenant, workspace: WorkspaceId, person: &Person, role: Role) {
+        let add = sample::add_member(workspace, person.clone(), role);
+        let told: AddMemberOutcome = self.told(tenant, Operation::AddMember(add)).await;
+        assert_eq!(told, AddMemberOutcome::Added);
     }
 
-    /// Ends a membership.
+    /// An admin ends a membership.
     pub async fn remove_member(&self, tenant: &Tenant, workspace: WorkspaceId, person: &Person) {
-        let (kind, subject) = match person {
-            Person::Subject(subject) => (0, subject),
-            Person::Email(email) => (1, email),
-        };
-        let workspace = i64::try_from(workspace.get()).unwrap();
-        let sql = "DELETE FROM member WHERE tenant = ?1 AND kind = ?2 AND subject = ?3 AND workspace_id = ?4";
-        let params = rusqlite::params![tenant.as_str(), kind, subject.as_str(), workspace];
-        self.flat(tenant).disk.0.execute(sql, params).unwrap();
-        self.follow(tenant).await;
+        let remove = Operation::RemoveMember(workspace, person.clone());
+        let told: RemoveMemberOutcome = self.told(tenant, remove).await;
+        assert_eq!(told, RemoveMemberOutcome::Removed);
     }
 
-    /// What was changed past the object is seen to as after a request to it.
-    async fn follow(&self, tenant: &Tenant) {
-        self.clock.advance(self.pace.get());
-        if self.follows.get() {
-            self.flat(tenant).room.alarm.set(Some(self.clock.now()));
-            self.ring().await;
-        }
-    }
-}
-
-impl<K: Kv + Clone> SeedMembers for Line<K> {
-    async fn put_member(&self, tenant: &Tenant, workspace: WorkspaceId, person: Person, role: Role) -> bool {
-        self.add_member(tenant, workspace, &person, role).await
+    async fn told<T: DeserializeOwned>(&self, tenant: &Tenant, operation: Operation) -> T {
+        let caller = sample::caller(tenant.as_str(), "root", true);
+        let told = self.ask(Whom::Tenant(tenant), encode(&Ask { caller, operation })).await;
+        decode::<Result<T, StoreError>>(&told.unwrap()).unwrap().unwrap()
     }
 }
 

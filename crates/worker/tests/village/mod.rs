@@ -287,13 +287,13 @@ impl Village {
         let since = self.past.since();
         let (said, told) = {
             let done = async {
-                let said = self.perform(by, act).await;
+                let said = self.on(&self.readers[0], by, act).await;
                 self.line.ring().await;
                 said
             };
             tokio::join!(done, join_all(reads.iter().map(|read| self.read(read))))
         };
-        let expected = self.expected(by, act).await;
+        let expected = self.on(self.past.model(), by, act).await;
         if said != expected {
             return Err(format!("{act:?} by {by:?}: {said}, and {expected} is right"));
         }
@@ -305,41 +305,6 @@ impl Village {
             self.judge(told?, since).await?;
         }
         Ok(())
-    }
-
-    /// What the house says. Members come and go past the object so far.
-    async fn perform(&self, by: &Caller, act: &Act) -> String {
-        match *act {
-            Act::Join { who, to } => {
-                self.line.follows.set(true);
-                let (to, person) = (room(to), person(who));
-                let joined = self.line.add_member(&by.tenant, to, &person, Role::Collaborator).await;
-                self.line.follows.set(false);
-                joined.to_string()
-            }
-            Act::Leave { who, from } => {
-                self.line.follows.set(true);
-                self.line.remove_member(&by.tenant, room(from), &person(who)).await;
-                self.line.follows.set(false);
-                String::new()
-            }
-            _ => self.on(&self.readers[0], by, act).await,
-        }
-    }
-
-    /// What the model says.
-    async fn expected(&self, by: &Caller, act: &Act) -> String {
-        let model = self.past.model();
-        match *act {
-            Act::Join { who, to } => model
-                .put_member(&by.tenant, room(to), person(who), Role::Collaborator)
-                .to_string(),
-            Act::Leave { who, from } => {
-                model.remove_member(&by.tenant, room(from), &person(who));
-                String::new()
-            }
-            _ => self.on(model, by, act).await,
-        }
     }
 
     async fn on(&self, store: &impl Store, by: &Caller, act: &Act) -> String {
@@ -357,7 +322,11 @@ impl Village {
             }
             Act::Detach { from } => format!("{:?}", store.detach(by, found, room(from)).await),
             Act::Delete { name: of } => format!("{:?}", store.delete(by, name(NAMES[of])).await),
-            Act::Join { .. } | Act::Leave { .. } => String::new(),
+            Act::Join { who, to } => {
+                let add = sample::add_member(room(to), person(who), Role::Collaborator);
+                format!("{:?}", store.add_member(by, add).await)
+            }
+            Act::Leave { who, from } => format!("{:?}", store.remove_member(by, room(from), person(who)).await),
         }
     }
 }

@@ -86,8 +86,8 @@ pub fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
         6 => room.clone().prop_map(|to| Act::Attach { to }),
         6 => room.clone().prop_map(|from| Act::Detach { from }),
         2 => name.prop_map(|name| Act::Delete { name }),
-        3 => (0..CALLERS.len(), room.clone()).prop_map(|(who, to)| Act::Join { who, to }),
-        2 => (0..CALLERS.len(), room).prop_map(|(who, from)| Act::Leave { who, from }),
+        6 => (0..CALLERS.len(), room.clone()).prop_map(|(who, to)| Act::Join { who, to }),
+        4 => (0..CALLERS.len(), room).prop_map(|(who, from)| Act::Leave { who, from }),
     ];
     let millis = prop_oneof![Just(0), 1..1_000_i64];
     let step = prop_oneof![
