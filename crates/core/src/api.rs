@@ -580,6 +580,11 @@ impl Head {
                 NO_VALID_TOKEN,
                 Some("Bearer error=\"invalid_token\""),
             ),
+            Unauthenticated::NoKeys => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The issuer of tokens has not given its keys, so none can be verified; try again.",
+                None,
+            ),
             Unauthenticated::NotConfigured => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "This server was not told how to know its callers, and answers nobody until it is.",

@@ -25,6 +25,21 @@ pub const LEEWAY_MICROS: i64 = 60_000_000;
 pub const REMEMBERED_MICROS: i64 = 60_000_000;
 /// Tokens that may be remembered so: more callers than one process has within a minute, in a few MB.
 pub const REMEMBERED_TOKENS: usize = 4_096;
+/// Bytes of what an issuer answers: key sets and discovery documents take a few KiB.
+pub const ISSUER_BYTES: usize = 1024 * 1024;
+/// Seconds that an issuer has for an answer.
+pub const ISSUER_SECONDS: u64 = 5;
+/// Seconds in which an issuer is asked for its keys once at most, whatever tokens arrive.
+pub const ISSUER_PAUSE_SECONDS: i64 = 30;
+/// How often that pause doubles while an issuer fails whose keys are known: up to four minutes.
+pub const ISSUER_PAUSE_DOUBLINGS: u32 = 3;
+/// Seconds that an issuer's keys are fresh, whatever its `max-age` says: neither a question for each token, nor keys
+/// that were withdrawn long ago.
+pub const KEYS_FRESH_SECONDS: std::ops::RangeInclusive<i64> = 300..=21_600;
+/// Seconds that they are fresh where it does not say.
+pub const KEYS_FRESH_UNSAID_SECONDS: i64 = 3_600;
+/// Seconds that they count without another answer of their issuer: a day, so that its bad night stops nobody.
+pub const KEYS_KNOWN_SECONDS: i64 = 86_400;
 /// The largest workspace id: what a JSON number carries exactly everywhere (2^53 - 1).
 pub const WORKSPACE_ID: u64 = (1 << 53) - 1;
 /// When something may have been made, in microseconds since 1970: no home existed before, and past 2^53 - 1, in the

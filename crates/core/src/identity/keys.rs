@@ -7,6 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
 use super::json;
+use super::remembered::Remembered;
 use crate::limits;
 use crate::model::Invalid;
 
@@ -155,6 +156,8 @@ pub struct LeftOut {
 pub struct KeySet {
     keys: Vec<Key>,
     left_out: Vec<LeftOut>,
+    /// Whom tokens made that these keys verified. It goes with them.
+    pub(super) remembered: Remembered,
 }
 
 impl fmt::Debug for KeySet {
@@ -170,12 +173,24 @@ impl KeySet {
     /// # Errors
     /// Where it is no key set, or none of its keys is left.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let set = Self::read(text.as_bytes())?;
+        if set.keys.is_empty() {
+            return Err(Invalid(
+                "must hold a public key for RS256, PS256, ES256 or EdDSA".into(),
+            ));
+        }
+        Ok(set)
+    }
+
+    /// Takes a key set of which nothing may be left: its issuer may have withdrawn them all.
+    pub(super) fn read(json: &[u8]) -> Result<Self, Invalid> {
         let wrong = || Invalid("must be a JSON Web Key Set: an object whose `keys` are JSON Web Keys".into());
-        let set = json::object(text.as_bytes()).ok_or_else(wrong)?;
+        let set = json::object(json).ok_or_else(wrong)?;
         let keys = set.get("keys").and_then(Value::as_array).ok_or_else(wrong)?;
         let mut taken = Self {
             keys: Vec::new(),
             left_out: Vec::new(),
+            remembered: Remembered::none(),
         };
         for jwk in keys {
             match jwk.as_object().ok_or("it is not an object").and_then(Key::of) {
@@ -185,11 +200,6 @@ impl KeySet {
                     taken.left_out.push(LeftOut { id, why });
                 }
             }
-        }
-        if taken.keys.is_empty() {
-            return Err(Invalid(
-                "must hold a public key for RS256, PS256, ES256 or EdDSA".into(),
-            ));
         }
         Ok(taken)
     }
@@ -202,6 +212,11 @@ impl KeySet {
     /// How many there are.
     pub fn count(&self) -> usize {
         self.keys.len()
+    }
+
+    /// Whether a key has this id.
+    pub(super) fn names(&self, id: &str) -> bool {
+        self.keys.iter().any(|key| key.id.as_deref() == Some(id))
     }
 
     /// The keys that a token of this `kid` and `alg` may be signed with: without a `kid`, the one key that there is for

@@ -1,10 +1,13 @@
 //! Who is calling.
 
+pub mod fetched;
 mod json;
 pub mod keys;
+mod life;
 pub mod oidc;
 mod remembered;
 pub mod settings;
+pub mod source;
 pub mod tokens;
 
 use std::fmt;
@@ -30,6 +33,9 @@ pub enum Unauthenticated {
     /// it.
     #[error("the token is not taken: {0}")]
     Invalid(&'static str),
+    /// There is one, and no key of its issuer is known to verify it with (503).
+    #[error("the issuer has given no keys to verify tokens with, or not for a day")]
+    NoKeys,
     /// The home was not told how to know its callers (503).
     #[error("no authentication is configured: without it, every call is refused unless PATCHBAY_AUTH=off is set")]
     NotConfigured,
@@ -83,11 +89,19 @@ impl Authentication {
             Self::Off(everybody) => Ok(everybody.clone()),
             Self::NotConfigured => Err(Unauthenticated::NotConfigured),
             Self::Tokens(tokens) => tokens.caller(Bearer::of(headers)?, now),
-            Self::Oidc(oidc) => oidc.caller(Bearer::of(headers)?, now),
+            Self::Oidc(oidc) => oidc.caller(Bearer::of(headers)?, now).await,
             Self::OidcAndTokens(oidc, tokens) => match Bearer::of(headers)? {
                 token if tokens::is_one(token) => tokens.caller(token, now),
-                token => oidc.caller(token, now),
+                token => oidc.caller(token, now).await,
             },
+        }
+    }
+
+    /// Has the issuer's keys fetched, where they are, so that the first token need not wait for them. Ends when they
+    /// are there, or cannot be had for now.
+    pub async fn prepare(&self, now: Timestamp) {
+        if let Self::Oidc(oidc) | Self::OidcAndTokens(oidc, _) = self {
+            oidc.prepare(now).await;
         }
     }
 }

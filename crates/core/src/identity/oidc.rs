@@ -4,13 +4,15 @@
 //! itself allows: never a key, or an address of one, that a token brings along.
 
 use std::fmt;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
+use super::fetched::Fetched;
 use super::keys::{Algorithm, KeySet, LeftOut, Verify};
-use super::remembered::Remembered;
+use super::source::Source;
 use super::{Bearer, Digest, Unauthenticated, email, json};
 use crate::limits;
 use crate::model::{Caller, Invalid, Subject, Tenant, Timestamp};
@@ -96,12 +98,29 @@ pub struct Rules {
     pub email: ClaimPath,
 }
 
-/// An issuer's tokens, verified with keys that are given once.
+/// Where an issuer's keys come from.
+#[derive(Debug)]
+enum Keys {
+    /// They are given once.
+    Given(Arc<KeySet>),
+    /// They are fetched from the issuer.
+    Fetched(Arc<Fetched>),
+}
+
+impl Keys {
+    /// Those for a token that names this one.
+    async fn for_token(&self, key_id: Option<&str>, now: Timestamp) -> Option<Arc<KeySet>> {
+        match self {
+            Self::Given(keys) => Some(Arc::clone(keys)),
+            Self::Fetched(keys) => keys.keys(key_id, now).await,
+        }
+    }
+}
+
+/// An issuer's tokens.
 pub struct Oidc {
     rules: Rules,
-    keys: KeySet,
-    /// Whom tokens made that these keys verified. It goes with them.
-    remembered: Remembered,
+    keys: Keys,
     verify: Verify,
 }
 
@@ -114,12 +133,14 @@ impl fmt::Debug for Oidc {
 impl Oidc {
     /// Tokens by these rules, signed with these keys, as the home's cryptography finds.
     pub fn new(rules: Rules, keys: KeySet, verify: Verify) -> Self {
-        Self {
-            rules,
-            keys,
-            remembered: Remembered::none(),
-            verify,
-        }
+        let keys = Keys::Given(Arc::new(keys));
+        Self { rules, keys, verify }
+    }
+
+    /// The same with keys that are fetched.
+    pub fn fetching(rules: Rules, keys: Fetched, verify: Verify) -> Self {
+        let keys = Keys::Fetched(Arc::new(keys));
+        Self { rules, keys, verify }
     }
 
     /// Who issues the tokens.
@@ -127,26 +148,49 @@ impl Oidc {
         &self.rules.issuer
     }
 
-    /// The keys of the issuer's set that no token may be signed with.
+    /// Where its keys are fetched from, if they are.
+    pub fn source(&self) -> Option<&Source> {
+        match &self.keys {
+            Keys::Given(_) => None,
+            Keys::Fetched(keys) => Some(keys.source()),
+        }
+    }
+
+    /// The keys of the set that was given that no token may be signed with.
     pub(super) fn left_out(&self) -> &[LeftOut] {
-        self.keys.left_out()
+        match &self.keys {
+            Keys::Given(keys) => keys.left_out(),
+            Keys::Fetched(_) => &[],
+        }
+    }
+
+    /// Has its keys fetched, where they are.
+    pub(super) async fn prepare(&self, now: Timestamp) {
+        self.keys.for_token(None, now).await;
     }
 
     /// Who brings this token.
-    pub(super) fn caller(&self, token: Bearer<'_>, now: Timestamp) -> Result<Caller, Unauthenticated> {
+    pub(super) async fn caller(&self, token: Bearer<'_>, now: Timestamp) -> Result<Caller, Unauthenticated> {
+        let signed = Signed::parse(token.expose())?;
+        let keys = self.keys.for_token(signed.key_id.as_deref(), now).await;
+        let keys = keys.ok_or(Unauthenticated::NoKeys)?;
         let digest = Digest::of(token.expose());
-        if let Some(caller) = self.remembered.caller(&digest, now) {
+        if let Some(caller) = keys.remembered.caller(&digest, now) {
             return Ok(caller);
         }
-        let (caller, ends) = self.verified(token, now)?;
-        self.remembered.remember(digest, caller.clone(), now, ends);
+        let (caller, ends) = self.verified(&signed, &keys, now)?;
+        keys.remembered.remember(digest, caller.clone(), now, ends);
         Ok(caller)
     }
 
-    /// Who brings this token, and when it ends.
-    fn verified(&self, token: Bearer<'_>, now: Timestamp) -> Result<(Caller, Timestamp), Unauthenticated> {
-        let signed = Signed::parse(token.expose())?;
-        let keys = self.keys.for_token(signed.key_id.as_deref(), signed.algorithm);
+    /// Who brings a token, and when it ends.
+    fn verified(
+        &self,
+        signed: &Signed<'_>,
+        keys: &KeySet,
+        now: Timestamp,
+    ) -> Result<(Caller, Timestamp), Unauthenticated> {
+        let keys = keys.for_token(signed.key_id.as_deref(), signed.algorithm);
         if keys.is_empty() {
             return Err(Unauthenticated::Invalid(
                 "its `kid` and `alg` name no key of the issuer, or it has no `kid` and the issuer more than one key",
@@ -305,11 +349,17 @@ fn is_for(audiences: Option<&Value>, audience: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
+    use std::sync::mpsc::channel;
 
+    use bytes::Bytes;
+    use futures_util::FutureExt as _;
+    use http::Response;
     use serde_json::json;
 
     use super::*;
+    use crate::identity::fetched::{Errand, Renewal};
     use crate::identity::keys::PublicKey;
+    use crate::identity::source::Url;
 
     const START: i64 = 1_700_000_000;
 
@@ -323,7 +373,7 @@ mod tests {
         signature == b"right"
     }
 
-    fn oidc() -> Oidc {
+    fn rules_and_keys() -> (Rules, String) {
         let rules = Rules {
             issuer: "i".to_owned(),
             audience: "a".to_owned(),
@@ -332,8 +382,12 @@ mod tests {
             email: ClaimPath::fixed("contact.email"),
         };
         let key = json!({ "kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode([7; 32]) });
-        let keys = KeySet::parse(&json!({ "keys": [key] }).to_string()).unwrap();
-        Oidc::new(rules, keys, verify)
+        (rules, json!({ "keys": [key] }).to_string())
+    }
+
+    fn oidc() -> Oidc {
+        let (rules, keys) = rules_and_keys();
+        Oidc::new(rules, KeySet::parse(&keys).unwrap(), verify)
     }
 
     fn token(more: Value, signature: &str) -> String {
@@ -348,11 +402,16 @@ mod tests {
         .join(".")
     }
 
+    /// Who brings the token, where the keys need not be waited for.
+    fn caller(oidc: &Oidc, token: &str, now: Timestamp) -> Result<Caller, Unauthenticated> {
+        oidc.caller(Bearer(token), now).now_or_never().unwrap()
+    }
+
     /// Whether the token is taken so many seconds after the start, and how many signatures that took.
     fn ask(oidc: &Oidc, token: &str, seconds: i64) -> (bool, u32) {
         let before = VERIFIED.get();
         let now = Timestamp::from_micros((START + seconds) * 1_000_000);
-        let taken = oidc.caller(Bearer(token), now).is_ok();
+        let taken = caller(oidc, token, now).is_ok();
         (taken, VERIFIED.get() - before)
     }
 
@@ -381,9 +440,25 @@ mod tests {
 
     #[test]
     fn a_remembered_token_is_not_remembered_by_another_key_set() {
-        let (one, other, token) = (oidc(), oidc(), token(json!({}), "right"));
-        assert_eq!(ask(&one, &token, 0), (true, 1));
-        assert_eq!(ask(&other, &token, 0), (true, 1));
+        let (sender, errands) = channel();
+        let dispatch = move |errand| sender.send(errand).unwrap();
+        let at = Source::At(Url::new("https://issuer.example/keys").unwrap());
+        let (rules, keys) = rules_and_keys();
+        let oidc = Oidc::fetching(rules, Fetched::new(at, Renewal::Behind, Box::new(dispatch)), verify);
+        let token = token(json!({}), "right");
+        let answer = |seconds| {
+            let errand: Errand = errands.try_recv().unwrap();
+            let now = Timestamp::from_micros((START + seconds) * 1_000_000);
+            errand.answered(now, Ok(Response::new(Bytes::from(keys.clone()))));
+        };
+        _ = oidc.prepare(Timestamp::from_micros(START * 1_000_000)).now_or_never();
+        answer(0);
+        assert_eq!(ask(&oidc, &token, 2_860), (true, 1));
+        assert_eq!(ask(&oidc, &token, 2_880), (true, 0));
+        // That was when they were due.
+        answer(2_880);
+        assert_eq!(ask(&oidc, &token, 2_880), (true, 1));
+        assert_eq!(ask(&oidc, &token, 2_881), (true, 0));
     }
 
     #[test]
@@ -407,9 +482,7 @@ mod tests {
             .collect();
         for _ in 0..2 {
             for (number, token) in tokens.iter().enumerate() {
-                let caller = oidc
-                    .caller(Bearer(token), Timestamp::from_micros(START * 1_000_000))
-                    .unwrap();
+                let caller = caller(&oidc, token, Timestamp::from_micros(START * 1_000_000)).unwrap();
                 assert_eq!(caller.subject.as_str(), number.to_string());
             }
         }
@@ -429,7 +502,7 @@ mod tests {
     fn an_e_mail_address_counts_only_where_it_is_verified() {
         let email = |more: Value| {
             let now = Timestamp::from_micros(START * 1_000_000);
-            let caller = oidc().caller(Bearer(&token(more, "right")), now);
+            let caller = caller(&oidc(), &token(more, "right"), now);
             caller.map(|caller| caller.email.map(|email| email.as_str().to_owned()))
         };
         let contact = json!({ "email": "Ann@Acme.example" });
