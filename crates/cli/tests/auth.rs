@@ -237,7 +237,6 @@ fn settings_that_would_let_somebody_in_by_mistake_stop_the_start() {
     for (name, wrong, said) in [
         ("PATCHBAY_ISSUER", None, "needs PATCHBAY_ISSUER"),
         ("PATCHBAY_AUDIENCE", None, "needs PATCHBAY_AUDIENCE"),
-        ("PATCHBAY_JWKS", None, "needs PATCHBAY_JWKS"),
         ("PATCHBAY_ISSUER", Some(""), "--issuer"),
         ("PATCHBAY_AUDIENCE", Some(""), "--audience"),
         (

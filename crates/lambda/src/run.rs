@@ -11,6 +11,7 @@ use lambda_http::lambda_runtime::{LambdaEvent, Runtime};
 use lambda_http::service_fn;
 use patchbay_core::api::{Config, Host, Patchbay};
 use patchbay_core::identity::Authentication;
+use patchbay_core::identity::fetched::{Fetched, Renewal};
 use patchbay_core::seal::KeyRing;
 use patchbay_core::store::Store as _;
 use patchbay_dynamodb::{DynamoStore, client};
@@ -21,15 +22,17 @@ use crate::function::{Function, Invocation};
 use crate::settings::{Keys, Settings};
 use crate::{log, reply};
 
-/// Time for the first read of the table. Lambda gives a start ten seconds.
+/// Time for the first read of the table, and of the issuer's keys. Lambda gives a start ten seconds.
 const FIRST_READ: Duration = Duration::from_secs(3);
 
 /// Runs the function for as long as Lambda wants it.
 ///
 /// # Errors
 /// What stops the start, in a sentence that says what to do; later, that Lambda's runtime does not answer.
-pub fn run(host: impl Host + Copy) -> anyhow::Result<()> {
-    let settings = Settings::read(variable)?;
+pub fn run(host: impl Host + Copy + Send + Sync + 'static) -> anyhow::Result<()> {
+    // Between its calls the function stands still, so that nothing is fetched in the background.
+    let fetched = |source| Ok(Fetched::new(source, Renewal::Within, patchbay_fetch::dispatch(host)?));
+    let settings = Settings::read(variable, fetched)?;
     log::start(settings.log);
     // One thread: Lambda gives a function one event at a time, and a share of a processor.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -57,10 +60,11 @@ async fn serve(settings: Settings, host: impl Host + Copy) -> anyhow::Result<()>
     dynamodb.set_endpoint_url(settings.endpoint);
     let dynamodb = aws_sdk_dynamodb::Client::from_conf(dynamodb.build());
     let store = DynamoStore::new(dynamodb, settings.table).with_reads(settings.reads);
-    // Both open a connection, which is most of what they take.
-    let (ring, first_read) = tokio::join!(
+    // Each opens a connection, which is most of what they take.
+    let (ring, first_read, _) = tokio::join!(
         ring(settings.keys, &aws),
-        tokio::time::timeout(FIRST_READ, store.ready())
+        tokio::time::timeout(FIRST_READ, store.ready()),
+        tokio::time::timeout(FIRST_READ, settings.authentication.prepare(host.now()))
     );
     // The table may answer yet when there is a call for it.
     match first_read {

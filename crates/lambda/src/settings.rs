@@ -2,7 +2,9 @@
 
 use anyhow::{Context as _, bail};
 use patchbay_core::identity::Authentication;
+use patchbay_core::identity::fetched::Fetched;
 use patchbay_core::identity::settings::{self as callers, CallerSettings};
+use patchbay_core::identity::source::Source;
 use patchbay_core::model::Workspaces;
 use patchbay_dynamodb::Reads;
 use patchbay_signature::verify_by_ring;
@@ -71,11 +73,15 @@ pub enum Keys {
 }
 
 impl Settings {
-    /// Reads the settings through `variable`, which gives a variable's text, or that there is none.
+    /// Reads the settings through `variable`, which gives a variable's text, or that there is none. An issuer's keys that
+    /// are not among them are to be had as `fetched` says.
     ///
     /// # Errors
     /// Names the variable that is missing or wrong, and repeats no key.
-    pub fn read(variable: impl Fn(&str) -> anyhow::Result<Option<String>>) -> anyhow::Result<Self> {
+    pub fn read(
+        variable: impl Fn(&str) -> anyhow::Result<Option<String>>,
+        fetched: impl FnOnce(Source) -> anyhow::Result<Fetched>,
+    ) -> anyhow::Result<Self> {
         let keys = variable(KEYS)?.map(SecretString::from);
         let keys = match (keys, variable(KEYS_SECRET)?, variable(SECRETS_ENDPOINT)?) {
             (Some(keys), None, None) => Keys::Given(keys),
@@ -91,7 +97,7 @@ impl Settings {
             table: variable(TABLE)?.with_context(|| format!("{TABLE} must name the table"))?,
             endpoint: variable(ENDPOINT)?,
             keys,
-            authentication: callers.authentication(verify_by_ring)?,
+            authentication: callers.authentication(verify_by_ring, fetched)?,
             workspaces: callers.workspaces()?,
             reads: Reads::of_setting(variable(READS)?.as_deref())?,
             base_path,
@@ -116,7 +122,8 @@ mod tests {
         for name in variables.keys() {
             assert!(is_known(name), "{name}");
         }
-        Settings::read(|name| Ok(variables.get(name).map(|text| (*text).to_owned())))
+        let variable = |name: &str| Ok(variables.get(name).map(|text| (*text).to_owned()));
+        Settings::read(variable, |_| bail!("nothing is fetched here"))
     }
 
     const RING: &str = "k1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";

@@ -8,7 +8,7 @@ use std::future::pending;
 
 use http::Request;
 use patchbay_core::identity::Authentication;
-use patchbay_core::identity::settings::{CallerSettings, Mode};
+use patchbay_core::identity::settings::{CallerSettings, Mode, WrongSetting};
 use patchbay_core::model::{Caller, ConnectionId, Name, Person, Record, Timestamp, WorkspaceId, Workspaces};
 use patchbay_core::store::{
     AddMember, AddMemberOutcome, Attach, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome,
@@ -142,7 +142,10 @@ async fn a_panic_over_a_token_is_500_and_the_next_call_is_answered() {
         jwks: Some(json!({ "keys": [jwk] }).to_string()),
         ..CallerSettings::default()
     };
-    let authentication = settings.authentication(|_, _, _, _| panic!("hunter2")).unwrap();
+    let fetched = |_| Err(WrongSetting("the keys are given".into()));
+    let authentication = settings
+        .authentication(|_, _, _, _| panic!("hunter2"), fetched)
+        .unwrap();
     let function = function(Moody::default(), authentication, Workspaces::Managed, "");
     let mut event = get("calm");
     // `{"alg":"EdDSA"}` and no more.

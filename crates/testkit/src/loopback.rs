@@ -1,13 +1,14 @@
 //! Small HTTP/1.1 servers that stand in for what a home calls.
 
+use std::convert::Infallible;
 use std::future::Future;
 
 use anyhow::Context as _;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{Request, Response};
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
+use http_body_util::BodyExt as _;
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -27,10 +28,11 @@ impl Loopback {
     ///
     /// # Errors
     /// Where there is no port to listen on.
-    pub(crate) async fn serve<F, R>(answer: F) -> anyhow::Result<Self>
+    pub(crate) async fn serve<F, R, B>(answer: F) -> anyhow::Result<Self>
     where
         F: Fn(Parts, Bytes) -> R + Clone + Send + Sync + 'static,
-        R: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+        R: Future<Output = Response<B>> + Send + 'static,
+        B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
     {
         let listener = TcpListener::bind("127.0.0.1:0").await.context("no port is free")?;
         let authority = listener.local_addr()?.to_string();

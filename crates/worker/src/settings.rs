@@ -72,7 +72,13 @@ impl Settings {
             return Err(WrongSetting(format!("{unknown} is not a setting of Patchbay")));
         }
         let callers = CallerSettings::read(|name| Ok::<_, WrongSetting>(variables.get(name).cloned()))?;
-        let (authentication, workspaces) = (callers.authentication(verify_in_rust)?, callers.workspaces()?);
+        let fetched = |_| {
+            Err(WrongSetting(
+                "PATCHBAY_AUTH=oidc needs PATCHBAY_JWKS: a Worker fetches no keys".into(),
+            ))
+        };
+        let authentication = callers.authentication(verify_in_rust, fetched)?;
+        let workspaces = callers.workspaces()?;
         let keys = variables.get(KEYS).ok_or_else(|| {
             WrongSetting(format!(
                 "{KEYS} is not set: it holds the keys that details are sealed with"

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use anyhow::{bail, ensure};
 use patchbay_core::api::Host as _;
 use patchbay_core::identity::Authentication;
+use patchbay_core::identity::oidc::Oidc;
 use patchbay_core::identity::settings::CallerSettings;
 use patchbay_core::identity::tokens::{self, Entry, Tokens};
 use patchbay_core::model::{Caller, Workspaces};
@@ -27,6 +28,7 @@ pub fn callers(serve: &Serve) -> anyhow::Result<CallerSettings> {
         issuer: issuer.issuer,
         audience: issuer.audience,
         jwks: issuer.jwks,
+        jwks_url: issuer.jwks_url,
         claim_tenant: issuer.claim_tenant,
         claim_admin: issuer.claim_admin,
         claim_email: issuer.claim_email,
@@ -69,14 +71,16 @@ pub fn may_listen(serve: &Serve) -> anyhow::Result<()> {
 /// What the greeting says of it.
 pub fn describe(authentication: &Authentication) -> String {
     let by_tokens = |tokens: &Tokens| format!("the tokens in {TOKENS} ({})", tokens.count());
+    let by_issuer = |oidc: &Oidc| {
+        let from = oidc.source().map(|source| format!(" (keys from {source})"));
+        format!("the tokens of {}{}", oidc.issuer(), from.unwrap_or_default())
+    };
     match authentication {
         Authentication::Tokens(tokens) => format!("Callers are known by {}.", by_tokens(tokens)),
-        Authentication::Oidc(oidc) => format!("Callers are known by the tokens of {}.", oidc.issuer()),
-        Authentication::OidcAndTokens(oidc, tokens) => format!(
-            "Callers are known by the tokens of {} and by {}.",
-            oidc.issuer(),
-            by_tokens(tokens)
-        ),
+        Authentication::Oidc(oidc) => format!("Callers are known by {}.", by_issuer(oidc)),
+        Authentication::OidcAndTokens(oidc, tokens) => {
+            format!("Callers are known by {} and by {}.", by_issuer(oidc), by_tokens(tokens))
+        }
         Authentication::Off(_) | Authentication::NotConfigured => {
             "Authentication is off: whoever reaches this address may do everything.".to_owned()
         }

@@ -10,8 +10,9 @@ use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::request::Parts;
-use patchbay_core::api::{self, Admitted, Answer, Config, Patchbay};
+use patchbay_core::api::{self, Admitted, Answer, Config, Host as _, Patchbay};
 use patchbay_core::identity::Authentication;
+use patchbay_core::identity::fetched::{Fetched, Renewal};
 use patchbay_core::model::Workspaces;
 use patchbay_core::seal::KeyRing;
 use patchbay_core::store::Store;
@@ -117,7 +118,11 @@ impl<'s> Serving<'s> {
     fn new(settings: &'s Serve) -> anyhow::Result<Self> {
         auth::may_listen(settings)?;
         let callers = auth::callers(settings)?;
-        let authentication = callers.authentication(verify_by_ring)?;
+        let fetched = |source| -> anyhow::Result<_> {
+            let dispatch = patchbay_fetch::dispatch(NativeHost)?;
+            Ok(Fetched::new(source, Renewal::Behind, dispatch))
+        };
+        let authentication = callers.authentication(verify_by_ring, fetched)?;
         let workspaces = callers.workspaces()?;
         let audit = audit::kept(settings)?;
         let tls = match (&settings.tls_cert, &settings.tls_key) {
@@ -174,6 +179,8 @@ impl<'s> Serving<'s> {
         );
         let metrics_address = metrics_listener.as_ref().map(TcpListener::local_addr).transpose()?;
         greet(&base, metrics_address, data, keys, &self.authentication);
+        let authentication = self.authentication.clone();
+        tokio::spawn(async move { authentication.prepare(NativeHost.now()).await });
         let mut asked = async move || {
             tokio::select! {
                 _ = terminate.recv() => {}

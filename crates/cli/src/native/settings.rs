@@ -9,6 +9,7 @@ use clap::parser::ValueSource;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use patchbay_core::identity;
 use patchbay_core::identity::oidc::{ClaimIs, ClaimPath};
+use patchbay_core::identity::source::Url;
 use patchbay_core::model::{KeyId, Subject, Tenant, Timestamp, Workspaces};
 use patchbay_server::TrustedProxies;
 use secrecy::SecretString;
@@ -128,9 +129,12 @@ pub struct IssuerAt {
     /// Whom they are for: one of their `aud`.
     #[arg(long, env = "PATCHBAY_AUDIENCE", value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     pub audience: Option<String>,
-    /// The issuer's public keys, as a JSON Web Key Set.
+    /// The issuer's public keys, as a JSON Web Key Set; without it they are fetched.
     #[arg(long, env = "PATCHBAY_JWKS", value_name = "JSON", hide_env_values = true)]
     pub jwks: Option<String>,
+    /// Where to fetch them, if not where the issuer's discovery document says.
+    #[arg(long, env = "PATCHBAY_JWKS_URL", value_name = "URL", value_parser = |url: &str| Url::new(url))]
+    pub jwks_url: Option<Url>,
     /// The claim with the caller's tenant, or the names on the way to it with dots between them; `tenant`, unless told
     /// otherwise.
     #[arg(long, env = "PATCHBAY_CLAIM_TENANT", value_name = "PATH", value_parser = |path: &str| ClaimPath::new(path))]

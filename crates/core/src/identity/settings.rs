@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use super::Authentication;
+use super::fetched::Fetched;
 use super::keys::{KeySet, Verify};
 use super::oidc::{ClaimIs, ClaimPath, Oidc, Rules};
+use super::source::{Source, Url};
 use super::tokens::Tokens;
 use crate::model::{Invalid, Workspaces};
 
@@ -14,18 +16,20 @@ const TOKENS: &str = "PATCHBAY_TOKENS";
 const ISSUER: &str = "PATCHBAY_ISSUER";
 const AUDIENCE: &str = "PATCHBAY_AUDIENCE";
 const JWKS: &str = "PATCHBAY_JWKS";
+const JWKS_URL: &str = "PATCHBAY_JWKS_URL";
 const CLAIM_TENANT: &str = "PATCHBAY_CLAIM_TENANT";
 const CLAIM_ADMIN: &str = "PATCHBAY_CLAIM_ADMIN";
 const CLAIM_EMAIL: &str = "PATCHBAY_CLAIM_EMAIL";
 
 /// The variables that [`CallerSettings`] are read from.
-pub const VARIABLES: [&str; 9] = [
+pub const VARIABLES: [&str; 10] = [
     AUTH,
     WORKSPACES,
     TOKENS,
     ISSUER,
     AUDIENCE,
     JWKS,
+    JWKS_URL,
     CLAIM_TENANT,
     CLAIM_ADMIN,
     CLAIM_EMAIL,
@@ -64,6 +68,8 @@ pub struct CallerSettings {
     pub audience: Option<String>,
     /// `PATCHBAY_JWKS`: the issuer's public keys, see [`KeySet::parse`].
     pub jwks: Option<String>,
+    /// `PATCHBAY_JWKS_URL`: where those are, unless where the issuer's discovery document says.
+    pub jwks_url: Option<Url>,
     /// `PATCHBAY_CLAIM_TENANT`: the claim with the tenant, `tenant` unless told otherwise.
     pub claim_tenant: Option<ClaimPath>,
     /// `PATCHBAY_CLAIM_ADMIN`: the claim that makes an admin.
@@ -96,6 +102,10 @@ impl CallerSettings {
             issuer: variable(ISSUER)?,
             audience: variable(AUDIENCE)?,
             jwks: variable(JWKS)?,
+            jwks_url: match variable(JWKS_URL)? {
+                Some(url) => Some(Url::new(&url).map_err(about(JWKS_URL))?),
+                None => None,
+            },
             claim_tenant: path(CLAIM_TENANT)?,
             claim_admin: match variable(CLAIM_ADMIN)? {
                 Some(claim) => Some(ClaimIs::new(&claim).map_err(about(CLAIM_ADMIN))?),
@@ -105,15 +115,20 @@ impl CallerSettings {
         })
     }
 
-    /// What they come to where signatures are verified so; [`Authentication::NotConfigured`] where nothing is said.
+    /// What they come to where signatures are verified and keys are fetched so; [`Authentication::NotConfigured`] where
+    /// nothing is said.
     ///
     /// # Errors
-    /// Names the setting that is missing, wrong or of no use.
-    pub fn authentication(&self, verify: Verify) -> Result<Authentication, WrongSetting> {
+    /// Names the setting that is missing, wrong or of no use; or what `fetched` says.
+    pub fn authentication<E: From<WrongSetting>>(
+        &self,
+        verify: Verify,
+        fetched: impl FnOnce(Source) -> Result<Fetched, E>,
+    ) -> Result<Authentication, E> {
         let with_tokens = matches!(self.mode, Some(Mode::Tokens | Mode::OidcAndTokens));
         let with_issuer = matches!(self.mode, Some(Mode::Oidc | Mode::OidcAndTokens));
         let tokens = self.known_tokens(with_tokens)?;
-        let oidc = self.known_issuer(with_issuer, verify)?;
+        let oidc = self.known_issuer(with_issuer, verify, fetched)?;
         Ok(match (oidc, tokens) {
             (None, None) if self.mode.is_none() => Authentication::NotConfigured,
             (None, None) => Authentication::off(),
@@ -154,13 +169,18 @@ impl CallerSettings {
     }
 
     /// What is said of an issuer, where it is asked for.
-    fn known_issuer(&self, wanted: bool, verify: Verify) -> Result<Option<Arc<Oidc>>, WrongSetting> {
+    fn known_issuer<E: From<WrongSetting>>(
+        &self,
+        wanted: bool,
+        verify: Verify,
+        fetched: impl FnOnce(Source) -> Result<Fetched, E>,
+    ) -> Result<Option<Arc<Oidc>>, E> {
         if !wanted {
             return match self.of_an_issuer() {
                 None => Ok(None),
-                Some(name) => Err(WrongSetting(format!(
+                Some(name) => Err(E::from(WrongSetting(format!(
                     "{name} is of an issuer, but nobody asks for its tokens: set {AUTH}=oidc or oidc+tokens as well"
-                ))),
+                )))),
             };
         }
         let needed = |text: &Option<String>, name: &str, what: &str| {
@@ -175,9 +195,30 @@ impl CallerSettings {
             admin: self.claim_admin.clone(),
             email: path(&self.claim_email, "email"),
         };
-        let keys = needed(&self.jwks, JWKS, "the issuer's public keys as a JSON Web Key Set")?;
-        let keys = KeySet::parse(&keys).map_err(about(JWKS))?;
-        Ok(Some(Arc::new(Oidc::new(rules, keys, verify))))
+        let oidc = match &self.jwks {
+            Some(keys) if self.jwks_url.is_none() => {
+                Oidc::new(rules, KeySet::parse(keys).map_err(about(JWKS))?, verify)
+            }
+            Some(_) => {
+                return Err(E::from(WrongSetting(format!(
+                    "{JWKS} and {JWKS_URL} do not go together"
+                ))));
+            }
+            None => {
+                let source = self.source(&rules.issuer)?;
+                Oidc::fetching(rules, fetched(source)?, verify)
+            }
+        };
+        Ok(Some(Arc::new(oidc)))
+    }
+
+    /// Where the issuer's keys are to be fetched from.
+    fn source(&self, issuer: &str) -> Result<Source, WrongSetting> {
+        match &self.jwks_url {
+            Some(url) => Ok(Source::At(url.clone())),
+            None => Source::discovery(issuer)
+                .map_err(|wrong| WrongSetting(format!("without {JWKS} and {JWKS_URL}, {ISSUER} {wrong}"))),
+        }
     }
 
     /// The first setting that says something of an issuer.
@@ -186,6 +227,7 @@ impl CallerSettings {
             (ISSUER, self.issuer.is_some()),
             (AUDIENCE, self.audience.is_some()),
             (JWKS, self.jwks.is_some()),
+            (JWKS_URL, self.jwks_url.is_some()),
             (CLAIM_TENANT, self.claim_tenant.is_some()),
             (CLAIM_ADMIN, self.claim_admin.is_some()),
             (CLAIM_EMAIL, self.claim_email.is_some()),
@@ -215,6 +257,7 @@ fn about(name: &str) -> impl FnOnce(Invalid) -> WrongSetting {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::fetched::Renewal;
 
     const ENTRY: &str = "sha256=5ec4e75ec4e75ec4e75ec4e75ec4e75ec4e75ec4e75ec4e75ec4e75ec4e75ec4 tenant=t subject=s";
     const KEYS: &str = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4"}]}"#;
@@ -227,7 +270,11 @@ mod tests {
             Ok::<_, WrongSetting>(found.map(|(_, text)| (*text).to_owned()))
         };
         let settings = CallerSettings::read(variable)?;
-        Ok((settings.authentication(|_, _, _, _| false)?, settings.workspaces()?))
+        let fetched = |source| Ok::<_, WrongSetting>(Fetched::new(source, Renewal::Behind, Box::new(|_| {})));
+        Ok((
+            settings.authentication(|_, _, _, _| false, fetched)?,
+            settings.workspaces()?,
+        ))
     }
 
     #[test]
@@ -249,6 +296,22 @@ mod tests {
         assert_eq!(workspaces, Workspaces::Managed);
         let (both, _) = read(&[&[(AUTH, "oidc+tokens"), (TOKENS, ENTRY)], &OF_ISSUER[..]].concat()).unwrap();
         assert!(matches!(both, Authentication::OidcAndTokens(..)));
+    }
+
+    #[test]
+    fn keys_that_are_not_given_are_fetched_from_an_address_or_by_discovery() {
+        let source = |more: &[(&str, &str)]| {
+            let of_issuer = &OF_ISSUER[..2];
+            match read(&[&[(AUTH, "oidc")], of_issuer, more].concat()).unwrap().0 {
+                Authentication::Oidc(oidc) => oidc.source().map(Source::to_string),
+                other => panic!("{other:?}"),
+            }
+        };
+        let url = "https://keys.example/a";
+        assert_eq!(source(&[(JWKS_URL, url)]).as_deref(), Some(url));
+        let document = "https://issuer.example/.well-known/openid-configuration";
+        assert_eq!(source(&[]).as_deref(), Some(document));
+        assert_eq!(source(&[(JWKS, KEYS)]), None);
     }
 
     #[test]
@@ -307,7 +370,23 @@ mod tests {
             ),
             (oidc(&[(ISSUER, "")]), "PATCHBAY_AUTH=oidc needs PATCHBAY_ISSUER"),
             (oidc(&[(AUDIENCE, "")]), "PATCHBAY_AUTH=oidc needs PATCHBAY_AUDIENCE"),
-            (oidc(&[(JWKS, "")]), "PATCHBAY_AUTH=oidc needs PATCHBAY_JWKS"),
+            (oidc(&[(JWKS, "")]), "PATCHBAY_JWKS must be a JSON Web Key Set"),
+            (
+                oidc(&[(JWKS_URL, "https://keys.example")]),
+                "PATCHBAY_JWKS and PATCHBAY_JWKS_URL do not go together",
+            ),
+            (
+                oidc(&[(JWKS_URL, "http://keys.example")]),
+                "PATCHBAY_JWKS_URL must be an https:// URL",
+            ),
+            (
+                vec![(AUTH, "oidc"), (ISSUER, "issuer"), (AUDIENCE, "a")],
+                "without PATCHBAY_JWKS and PATCHBAY_JWKS_URL, PATCHBAY_ISSUER must be",
+            ),
+            (
+                vec![(AUTH, "off"), (JWKS_URL, "https://keys.example")],
+                "PATCHBAY_JWKS_URL is of an issuer, but",
+            ),
             (oidc(&[(JWKS, "5ec4e7")]), "PATCHBAY_JWKS must be a JSON Web Key Set"),
             (oidc(&[(CLAIM_TENANT, "")]), "PATCHBAY_CLAIM_TENANT must be"),
             (

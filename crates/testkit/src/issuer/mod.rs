@@ -7,6 +7,9 @@
 )]
 
 mod bad;
+mod published;
+
+pub use published::{Manner, Published};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -67,6 +70,10 @@ impl By {
 
 /// Its private keys, which are kept here: a home may be told of them by another process than signs.
 pub struct Issuer {
+    /// What its right tokens say of who issues them.
+    name: String,
+    /// What the ids of its keys end with.
+    generation: String,
     random: SystemRandom,
     rsa: RsaKeyPair,
     p256: EcdsaKeyPair,
@@ -95,6 +102,8 @@ impl Issuer {
     fn with(rsa: &[u8], p256: &[u8], ed25519: &[u8]) -> Self {
         let random = SystemRandom::new();
         Self {
+            name: ISSUER.to_owned(),
+            generation: String::new(),
             rsa: RsaKeyPair::from_pkcs8(rsa).expect("an RSA key"),
             p256: EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, p256, &random).expect("a key"),
             ed25519: Ed25519KeyPair::from_pkcs8(ed25519).expect("a key"),
@@ -113,6 +122,27 @@ impl Issuer {
         ]
     }
 
+    /// The same under another name.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.name);
+        self
+    }
+
+    /// With other keys, whose ids end with this.
+    #[must_use]
+    pub fn rotated(self, generation: &str) -> Self {
+        Self {
+            name: self.name,
+            generation: generation.to_owned(),
+            ..Self::other()
+        }
+    }
+
+    fn key_id(&self, by: By) -> String {
+        format!("{}{}", by.key_id(), self.generation)
+    }
+
     /// Its key set: the three keys, and among them those that a token must not be taken by.
     pub fn jwks(&self) -> String {
         let with = |mut jwk: Value, more: Value| {
@@ -123,9 +153,9 @@ impl Issuer {
         };
         let [rsa, p256, ed25519] = self.public();
         json!({ "keys": [
-            with(rsa.clone(), json!({ "kid": "rsa", "use": "sig" })),
-            with(p256.clone(), json!({ "kid": "p256", "alg": "ES256" })),
-            with(ed25519, json!({ "kid": "ed25519", "key_ops": ["verify"] })),
+            with(rsa.clone(), json!({ "kid": self.key_id(By::Rs256), "use": "sig" })),
+            with(p256.clone(), json!({ "kid": self.key_id(By::Es256), "alg": "ES256" })),
+            with(ed25519, json!({ "kid": self.key_id(By::EdDsa), "key_ops": ["verify"] })),
             with(rsa.clone(), json!({ "kid": "for-ps256", "alg": "PS256" })),
             with(rsa.clone(), json!({ "kid": "for-rs512", "alg": "RS512" })),
             with(rsa.clone(), json!({ "kid": "for-encryption", "use": "enc" })),
@@ -178,8 +208,9 @@ impl Issuer {
 
     /// A right token for this caller, which ends in an hour.
     pub fn token(&self, by: By, caller: &Caller, now: Timestamp) -> String {
-        let header = json!({ "alg": by.algorithm(), "kid": by.key_id(), "typ": "JWT" });
+        let header = json!({ "alg": by.algorithm(), "kid": self.key_id(by), "typ": "JWT" });
         let mut claims = claims(now);
+        claims["iss"] = self.name.as_str().into();
         claims["sub"] = caller.subject.as_str().into();
         claims["tenant"] = caller.tenant.as_str().into();
         if let Some(email) = &caller.email {
