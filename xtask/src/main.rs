@@ -6,6 +6,7 @@ mod bench;
 mod count;
 mod fuzz;
 mod lambda;
+mod oidc_provider;
 mod run;
 mod server;
 mod soak;

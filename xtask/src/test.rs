@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use crate::count::{self, Count};
 use crate::lambda;
+use crate::oidc_provider;
 use crate::run::{build, cargo, command, output, succeed, watch};
 use crate::server::{self, Server};
 use crate::tools::{self, Cache};
@@ -56,6 +57,8 @@ enum Suite {
     /// The same, with managed workspaces, where callers bring an issuer's tokens, right and wrong ones.
     Callers(Home),
     Python(&'static str),
+    /// The SDK with the tokens of a real issuer, whose keys the home fetches.
+    Issuer,
     /// The real clients against the function.
     LambdaClients,
     /// Events of every kind that Lambda hands to a function.
@@ -117,6 +120,7 @@ fn steps() -> Vec<Step> {
     };
     steps.extend(over_http(Home::Native));
     steps.extend(PYTHON.map(|suite| Step::Suite(Suite::Python(suite))));
+    steps.push(Step::Suite(Suite::Issuer));
     steps.extend(over_http(Home::Lambda));
     steps.push(Step::Suite(Suite::LambdaClients));
     steps.push(Step::Suite(Suite::LambdaEvents));
@@ -144,6 +148,7 @@ impl fmt::Display for Step {
             Self::Suite(Suite::Conformance(home, mode)) => write!(f, "{home}conformance-{mode}"),
             Self::Suite(Suite::Callers(home)) => write!(f, "{home}conformance-callers"),
             Self::Suite(Suite::Python(suite)) => f.write_str(suite),
+            Self::Suite(Suite::Issuer) => f.write_str("issuer"),
             Self::Suite(Suite::LambdaClients) => f.write_str("lambda-clients"),
             Self::Suite(Suite::LambdaEvents) => f.write_str("lambda-events"),
             Self::Suite(Suite::WorkerClients) => f.write_str("worker-clients"),
@@ -292,7 +297,25 @@ impl Suite {
             }
             Self::Python(suite) => {
                 let [patchbay] = built(["patchbay"])?;
-                let (success, output) = watch(pytest(cache, suite)?.arg("--patchbay-binary").arg(patchbay))?;
+                let mut tests = pytest(cache, suite, suite)?;
+                let (success, output) = watch(tests.arg("--patchbay-binary").arg(patchbay))?;
+                (success, count::pytest(&output))
+            }
+            Self::Issuer => {
+                let [patchbay] = built(["patchbay"])?;
+                let data = tempfile::tempdir().context("no folder for what it stores")?;
+                let issuer = oidc_provider::start(cache)?;
+                let mut server = server::patchbay(&patchbay, data.path());
+                let server = Server::start(
+                    server
+                        .envs(oidc_provider::settings(&issuer.url))
+                        .args(["--log", "error"]),
+                )?;
+                let mut tests = pytest(cache, "issuer", "clients")?;
+                tests.args(["--patchbay-url", &server.url, "--issuer-url", &issuer.url]);
+                let (success, output) = watch(&mut tests)?;
+                server.stop()?;
+                issuer.stop()?;
                 (success, count::pytest(&output))
             }
             Self::LambdaClients => {
@@ -302,7 +325,7 @@ impl Suite {
                 let open = lambda::watched(&cargo_lambda, &table, "open", "", &[])?;
                 let managed = lambda::watched(&cargo_lambda, &table, "managed", "", &[])?;
                 let (success, output) = watch(
-                    pytest(cache, "clients")?
+                    pytest(cache, "clients", "clients")?
                         .args(["--patchbay-url", &open.url])
                         .args(["--patchbay-managed-url", &managed.url])
                         .args(["--patchbay-empty", &table.empty()]),
@@ -318,7 +341,7 @@ impl Suite {
             }
             Self::WorkerClients => {
                 let worker = worker::deployed(cache)?;
-                let mut clients = pytest(cache, "clients")?;
+                let mut clients = pytest(cache, "clients", "clients")?;
                 clients
                     .args(["--patchbay-binary", worker::AS_BINARY])
                     .envs(worker.environment());
@@ -359,9 +382,9 @@ fn issuer() -> anyhow::Result<Vec<(String, String)>> {
     Ok(issuer.settings.into_iter().collect())
 }
 
-/// pytest on a suite.
-fn pytest(cache: &Cache, suite: &str) -> anyhow::Result<Command> {
-    let mut pytest = command(tools::python(cache, suite)?);
+/// pytest on a suite, with the packages of a suite.
+fn pytest(cache: &Cache, suite: &str, packages: &str) -> anyhow::Result<Command> {
+    let mut pytest = command(tools::python(cache, packages)?);
     pytest.args(["-m", "pytest"]).arg(Path::new("tests").join(suite));
     pytest.env("PYTHONDONTWRITEBYTECODE", "1");
     Ok(pytest)

@@ -38,6 +38,7 @@ pub fn set_up() -> anyhow::Result<()> {
     for suite in test::PYTHON {
         python(&cache, suite)?;
     }
+    npm(&cache, "issuer")?;
     cargo_lambda(&cache)?;
     dynamodb_local(&cache)?;
     wrk(&cache)?;
