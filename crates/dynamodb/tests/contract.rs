@@ -9,7 +9,7 @@
 
 mod local;
 
-use local::local;
+use local::{Local, local};
 use patchbay_core::model::Workspaces;
 use patchbay_testkit::model::Sequences;
 use patchbay_testkit::races::{Registry, Verdict, Workload};
@@ -32,7 +32,9 @@ async fn holds(workspaces: Workspaces) {
         answer_bytes: 1024 * 1024,
         callers: true,
     };
-    let target = InProcess::new(local().await.clear, workspaces, setting.answer_bytes);
+    let Local { store, proxy, .. } = local().await;
+    // What the caller may not see must take the same requests as what does not exist.
+    let target = InProcess::new(store, workspaces, setting.answer_bytes).counting(move || proxy.operations());
     let report = run(&target, setting, &cases(), |_, _| true).await;
     println!("{} cases held, {} did not", report.passed, report.failed.len());
     assert!(report.failed.is_empty(), "{:#?}", report.failed);

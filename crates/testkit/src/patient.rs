@@ -95,4 +95,7 @@ impl Target for Patient<'_> {
             }
         })
     }
+    fn requests(&self) -> Vec<String> {
+        self.target.requests()
+    }
 }

@@ -9,9 +9,14 @@ use futures_util::future::LocalBoxFuture;
 use http::{Request, Response};
 use patchbay_core::api::{Config, Host, Patchbay};
 use patchbay_core::identity::Authentication;
+use patchbay_core::identity::tokens::Tokens;
 use patchbay_core::model::{Caller, Timestamp, Workspaces};
 use patchbay_core::seal::KeyRing;
 use patchbay_core::store::Store;
+
+/// Among a request's extensions: it is to be sent without a token, where callers bring tokens.
+#[derive(Debug, Clone, Copy)]
+pub struct Nobody;
 
 /// Answers HTTP-shaped requests. A `Content-Length` beyond the body announces a body that never comes.
 pub trait Target {
@@ -22,6 +27,11 @@ pub trait Target {
         caller: Option<&'a Caller>,
         request: Request<Bytes>,
     ) -> LocalBoxFuture<'a, Result<Response<Bytes>, String>>;
+
+    /// What its store has been asked for since this was called last, where that can be told.
+    fn requests(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// A host with the machine's clock and randomness.
@@ -49,6 +59,9 @@ pub struct InProcess<S> {
     answer_bytes: usize,
     audit: bool,
     everybody: Rc<Patchbay<S, SystemHost>>,
+    /// Takes one token, which nobody has.
+    nobody: Rc<Patchbay<S, SystemHost>>,
+    requests: Box<dyn Fn() -> Vec<String>>,
     /// One a caller: who calls is a matter of configuration as long as there are no tokens.
     callers: RefCell<Vec<Called<S>>>,
 }
@@ -70,15 +83,28 @@ impl<S: Store + Clone> InProcess<S> {
     }
 
     fn of_all(store: S, workspaces: Workspaces, answer_bytes: usize, audit: bool) -> Self {
-        let everybody = patchbay(store.clone(), Authentication::off(), workspaces, answer_bytes);
+        let of = |authentication| {
+            let patchbay = patchbay(store.clone(), authentication, workspaces, answer_bytes);
+            Rc::new(patchbay.with_audit(audit))
+        };
+        let (everybody, nobody) = (of(Authentication::off()), of(of_nobody()));
         Self {
             store,
             workspaces,
             answer_bytes,
             audit,
-            everybody: Rc::new(everybody.with_audit(audit)),
+            everybody,
+            nobody,
+            requests: Box::new(Vec::new),
             callers: RefCell::default(),
         }
+    }
+
+    /// The same, which knows what its store has been asked for since `requests` was called last.
+    #[must_use]
+    pub fn counting(self, requests: impl Fn() -> Vec<String> + 'static) -> Self {
+        let requests = Box::new(requests);
+        Self { requests, ..self }
     }
 
     fn of(&self, caller: Option<&Caller>) -> Rc<Patchbay<S, SystemHost>> {
@@ -95,6 +121,13 @@ impl<S: Store + Clone> InProcess<S> {
         callers.push((caller.clone(), Rc::clone(&made)));
         made
     }
+}
+
+/// Callers must bring a token whose digest is all noughts, which nobody has.
+#[allow(clippy::expect_used, reason = "a constant")]
+fn of_nobody() -> Authentication {
+    let entry = format!("sha256={} tenant=nobody subject=nobody", "0".repeat(64));
+    Authentication::Tokens(Tokens::parse(&entry).expect("an entry").into())
 }
 
 #[allow(clippy::expect_used, reason = "a constant")]
@@ -119,7 +152,10 @@ impl<S: Store + Clone> Target for InProcess<S> {
         caller: Option<&'a Caller>,
         request: Request<Bytes>,
     ) -> LocalBoxFuture<'a, Result<Response<Bytes>, String>> {
-        let patchbay = self.of(caller);
+        let patchbay = match request.extensions().get() {
+            Some(Nobody) => Rc::clone(&self.nobody),
+            None => self.of(caller),
+        };
         Box::pin(async move {
             let (head, body) = request.into_parts();
             let answer = match patchbay.admit(&head).await {
@@ -131,6 +167,10 @@ impl<S: Store + Clone> Target for InProcess<S> {
             };
             Ok(answer.response)
         })
+    }
+
+    fn requests(&self) -> Vec<String> {
+        (self.requests)()
     }
 }
 

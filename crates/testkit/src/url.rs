@@ -21,7 +21,7 @@ use patchbay_core::limits::BODY_BYTES;
 use patchbay_core::model::Caller;
 
 use crate::issuer::{By, Issuer};
-use crate::target::{SystemHost, Target, announced};
+use crate::target::{Nobody, SystemHost, Target, announced};
 
 /// No answer of the contract takes so long.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -127,7 +127,9 @@ impl Target for Address {
     ) -> LocalBoxFuture<'a, Result<Response<Bytes>, String>> {
         Box::pin(async move {
             let (mut head, body) = request.into_parts();
-            if let Some(authorization) = self.authorization(caller)? {
+            if head.extensions.get::<Nobody>().is_none()
+                && let Some(authorization) = self.authorization(caller)?
+            {
                 head.headers.entry(AUTHORIZATION).or_insert(authorization);
             }
             let mut uri = head.uri.into_parts();

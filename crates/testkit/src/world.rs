@@ -13,11 +13,11 @@ use std::fmt;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request};
 use patchbay_core::api::Host as _;
-use patchbay_core::model::{Caller, Subject, Tenant, Workspaces};
+use patchbay_core::model::{Caller, ConnectionId, Subject, Tenant, Workspaces};
 use serde_json::{Value, json};
 
 use crate::runner::Setting;
-use crate::target::{SystemHost, Target};
+use crate::target::{Nobody, SystemHost, Target};
 
 /// One case's view of a target.
 pub(crate) struct World<'t> {
@@ -65,6 +65,15 @@ impl Reply {
     /// A header's value.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// Its headers but those that are of one request alone.
+    pub(crate) fn lasting_headers(&self) -> HeaderMap {
+        let mut headers = self.headers.clone();
+        for own in ["x-request-id", "date"] {
+            headers.remove(own);
+        }
+        headers
     }
 
     /// It is a 200 with a JSON body and the headers of every answer.
@@ -182,6 +191,13 @@ impl<'t> World<'t> {
         (self.seed + 1) * 1024 + self.next()
     }
 
+    /// An id of no connection.
+    pub(crate) fn unused_id(&self) -> String {
+        let mut random = [0; 16];
+        SystemHost.fill(&mut random);
+        ConnectionId::from_random(random).to_string()
+    }
+
     /// A workspace to attach to. In `open` mode none is made, since a server keeps workspaces for ever.
     pub(crate) async fn workspace(&self) -> u64 {
         match self.setting.workspaces {
@@ -268,6 +284,18 @@ impl<'t> World<'t> {
     /// A `POST` of JSON as somebody.
     pub(crate) async fn post_as(&self, caller: &'t Caller, path: &str, body: &Value) -> Reply {
         self.call(Some(caller), path).body(body.to_string()).reply().await
+    }
+
+    /// A `POST` of JSON without a token.
+    pub(crate) async fn post_as_nobody(&self, path: &str, body: &Value) -> Reply {
+        let mut call = self.call(None, path).body(body.to_string());
+        call.request = call.request.extension(Nobody);
+        call.reply().await
+    }
+
+    /// What the target's store has been asked for since this was called last, where that can be told.
+    pub(crate) fn requests(&self) -> Vec<String> {
+        self.target.requests()
     }
 
     pub(crate) async fn try_attach(&self, workspace: u64, id: &str) -> Reply {

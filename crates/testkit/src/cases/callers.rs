@@ -24,7 +24,7 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 /// A case's callers have to outlive its calls: they are few, and a test ends.
-pub(super) fn kept(caller: Caller) -> &'static Caller {
+pub(crate) fn kept(caller: Caller) -> &'static Caller {
     Box::leak(Box::new(caller))
 }
 

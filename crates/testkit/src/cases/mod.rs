@@ -22,6 +22,7 @@ mod removing;
 mod tokens;
 mod workspaces;
 
+pub(crate) use self::callers::kept;
 use crate::runner::{Case, Setting};
 
 /// Cases out of functions, each named for its behaviour: `make!("create", always; one, two)`.
@@ -49,7 +50,7 @@ fn in_managed_mode(setting: &Setting) -> bool {
     !in_open_mode(setting)
 }
 
-fn with_callers(setting: &Setting) -> bool {
+pub(crate) fn with_callers(setting: &Setting) -> bool {
     setting.callers && in_managed_mode(setting)
 }
 
@@ -76,6 +77,7 @@ pub fn cases() -> Vec<Case> {
         audit::cases(),
         callers::cases(),
         races::cases(),
+        crate::matrix::cases(),
     ];
     groups.into_iter().flatten().collect()
 }

@@ -165,4 +165,7 @@ impl Target for FaultySurface<'_> {
             Ok(response)
         })
     }
+    fn requests(&self) -> Vec<String> {
+        self.target.requests()
+    }
 }
