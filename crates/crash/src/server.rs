@@ -42,10 +42,19 @@ impl Server {
     /// # Errors
     /// What it says on its way out, where it does not start.
     pub fn start(data: &Path, recorder: Option<&Recorder>) -> anyhow::Result<Self> {
+        Self::start_with(data, &[], recorder)
+    }
+
+    /// As [`Self::start`], with more arguments.
+    ///
+    /// # Errors
+    /// What it says on its way out, where it does not start.
+    pub fn start_with(data: &Path, arguments: &[&str], recorder: Option<&Recorder>) -> anyhow::Result<Self> {
         let mut command = Command::new(binary()?);
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--log", "off", "--data"])
             .arg(data)
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -150,9 +159,25 @@ impl Client {
     /// # Errors
     /// Where no whole answer comes.
     pub fn call(&self, operation: &str, body: String) -> anyhow::Result<(StatusCode, Bytes)> {
-        let request = Request::post(format!("/v1/api/connections/{operation}")).body(Bytes::from(body))?;
+        self.send(Request::post(path(operation)), body)
+    }
+
+    /// As [`Self::call`], under this request id.
+    ///
+    /// # Errors
+    /// Where no whole answer comes.
+    pub fn call_named(&self, id: &str, operation: &str, body: String) -> anyhow::Result<(StatusCode, Bytes)> {
+        self.send(Request::post(path(operation)).header("x-request-id", id), body)
+    }
+
+    fn send(&self, request: http::request::Builder, body: String) -> anyhow::Result<(StatusCode, Bytes)> {
+        let request = request.body(Bytes::from(body))?;
         let answer = self.runtime.block_on(self.address.send(None, request));
         let (head, body) = answer.map_err(anyhow::Error::msg)?.into_parts();
         Ok((head.status, body))
     }
+}
+
+fn path(operation: &str) -> String {
+    format!("/v1/api/connections/{operation}")
 }
