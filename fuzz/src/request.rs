@@ -79,6 +79,7 @@ impl Home {
     #[allow(clippy::expect_used, reason = "a store in memory keeps nobody waiting")]
     fn send(&self, request: Request<Bytes>) -> (StatusCode, String) {
         let (head, body) = request.into_parts();
+        let path = head.uri.path().to_owned();
         let answered = async {
             match self.patchbay.admit(&head).await {
                 Ok(admitted) => self.patchbay.answer(admitted, body).await,
@@ -104,7 +105,8 @@ impl Home {
             assert_eq!(names, ["msg", "code"]);
             assert_eq!(object.get("code"), Some(status.as_str()));
             assert!(object.get("msg").and_then(string).is_some_and(|msg| !msg.is_empty()));
-            assert!(status.as_u16() < 500, "{text}");
+            let as_told = status == StatusCode::NOT_IMPLEMENTED && path == "/v1/api/audit/list";
+            assert!(status.as_u16() < 500 || as_told, "{text}");
         }
         (status, text)
     }
