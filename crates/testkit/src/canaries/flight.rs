@@ -202,15 +202,19 @@ impl<'c> Flight<'c> {
                 format!("{{\"workspace_id\":{s}}}")
             }),
             ("an id", "connections/get_by_id", 400, &|s| format!("{{\"id\":{s}}}")),
-            ("a name that is nobody's", "connections/get", 404, &|s| {
-                format!("{{\"name\":{s}}}")
+            // A name by itself is no secret: the audit trail has those that were asked for.
+            ("something in a name's place", "connections/get", 400, &|s| {
+                format!("{{\"name\":{{\"password\":{s}}}}}")
             }),
             ("a flag", "connections/get", 400, &|s| {
                 format!("{{\"name\":\"n\",\"details\":{s}}}")
             }),
-            ("a name to delete", "connections/delete", 404, &|s| {
-                format!("{{\"name\":{s}}}")
-            }),
+            (
+                "something in the place of a name to delete",
+                "connections/delete",
+                400,
+                &|s| format!("{{\"name\":[{s}]}}"),
+            ),
             ("a connection to attach", "connections/add_to_workspace", 400, &|s| {
                 format!("{{\"workspace_id\":1,\"connection_id\":{s}}}")
             }),
