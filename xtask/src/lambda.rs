@@ -1,6 +1,5 @@
 //! The function on AWS Lambda, on this machine: under `cargo lambda watch`, over DynamoDB Local.
 
-use std::fs::File;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
@@ -80,32 +79,6 @@ pub fn watched(
     base_path: &str,
     settings: &[(String, String)],
 ) -> anyhow::Result<Server> {
-    let (mut watch, url) = watching(cargo_lambda, table, workspaces, base_path)?;
-    Server::start_at(
-        watch.envs(settings.iter().cloned()),
-        url,
-        &format!("{base_path}/healthz"),
-    )
-}
-
-/// The function under `cargo lambda watch`, which says all that it can, and all of that in this file.
-///
-/// # Errors
-/// As those of [`watched`].
-pub fn watched_aloud(cargo_lambda: &CargoLambda, table: &Table, log: &Path) -> anyhow::Result<Server> {
-    let (mut watch, url) = watching(cargo_lambda, table, "open", "")?;
-    let log = File::create(log)?;
-    watch.env("PATCHBAY_LOG", "debug").stdout(log.try_clone()?).stderr(log);
-    Server::start_at(&mut watch, url, "/healthz")
-}
-
-/// The command for that, and where it answers.
-fn watching(
-    cargo_lambda: &CargoLambda,
-    table: &Table,
-    workspaces: &str,
-    base_path: &str,
-) -> anyhow::Result<(Command, String)> {
     let mut watch = cargo_lambda.command()?;
     // So that the wait for its first answer is no wait for a compiler.
     build(&FUNCTION, ["patchbay"])?;
@@ -127,8 +100,13 @@ fn watching(
             ("PATCHBAY_LOG", "error"),
             ("PATCHBAY_TABLE", TABLE),
             ("PATCHBAY_WORKSPACES", workspaces),
-        ]);
-    Ok((watch, format!("http://127.0.0.1:{port}")))
+        ])
+        .envs(settings.iter().cloned());
+    Server::start_at(
+        &mut watch,
+        format!("http://127.0.0.1:{port}"),
+        &format!("{base_path}/healthz"),
+    )
 }
 
 /// Hands each event to the function by `cargo lambda invoke`, once where paths are as they are and once behind a custom

@@ -44,8 +44,8 @@ enum Check {
     Races(Home),
     /// The real home answers random sequences of requests as the reference model does, with workspaces in this mode.
     Model(Home, &'static str),
-    /// No secret that passes through the real home is kept or said anywhere in the clear.
-    Canaries(Home),
+    /// No secret that passes through the Worker is kept or said anywhere in the clear.
+    WorkerCanaries,
     /// The Worker is as small as it is meant to be.
     WorkerSize,
 }
@@ -124,11 +124,10 @@ fn steps() -> Vec<Step> {
     steps.extend(over_http(Home::Lambda));
     steps.push(Step::Suite(Suite::LambdaClients));
     steps.push(Step::Suite(Suite::LambdaEvents));
-    steps.push(Step::Check(Check::Canaries(Home::Lambda)));
     steps.push(Step::Check(Check::WorkerSize));
     steps.extend(over_http(Home::Worker(Reads::Kv)));
     steps.extend(over_http(Home::Worker(Reads::Strong)));
-    steps.push(Step::Check(Check::Canaries(Home::Worker(Reads::Kv))));
+    steps.push(Step::Check(Check::WorkerCanaries));
     steps.push(Step::Suite(Suite::WorkerClients));
     steps.push(Step::Suite(Suite::Worker));
     steps
@@ -142,7 +141,7 @@ impl fmt::Display for Step {
             Self::Check(Check::Deny) => f.write_str("deny"),
             Self::Check(Check::Races(home)) => write!(f, "{home}races"),
             Self::Check(Check::Model(home, mode)) => write!(f, "{home}model-{mode}"),
-            Self::Check(Check::Canaries(home)) => write!(f, "{home}canaries"),
+            Self::Check(Check::WorkerCanaries) => f.write_str("worker-canaries"),
             Self::Check(Check::WorkerSize) => f.write_str("worker-size"),
             Self::Suite(Suite::Cargo) => f.write_str("cargo"),
             Self::Suite(Suite::Conformance(home, mode)) => write!(f, "{home}conformance-{mode}"),
@@ -240,7 +239,7 @@ impl Check {
                 ensure!(success, "it does not answer as the model does");
                 Ok(())
             }
-            Self::Canaries(home) => canaries(*home, cache),
+            Self::WorkerCanaries => worker_canaries(cache),
             Self::WorkerSize => worker::deployed(cache)?.check_size(),
         }
     }
@@ -446,32 +445,21 @@ fn against(
     Ok(ran)
 }
 
-/// Takes canaries through a home of its own that logs all it can, and looks for them in its answers and in all that it
-/// keeps and logs. What the function keeps is looked at where the store on DynamoDB is tested.
-fn canaries(home: Home, cache: &Cache) -> anyhow::Result<()> {
-    let [patchbay, local, canaries] = built(["patchbay", "patchbay-dynamodb-local", "patchbay-canaries"])?;
+/// Takes canaries through a Worker that logs all it can, and looks for them in its answers, its log and all that workerd
+/// keeps.
+fn worker_canaries(cache: &Cache) -> anyhow::Result<()> {
+    let [canaries] = built(["patchbay-canaries"])?;
     let folder = tempfile::tempdir().context("no folder for what it stores")?;
-    let (data, log) = (folder.path().join("data"), folder.path().join("log"));
+    let log = File::create(folder.path().join("log"))?;
+    let data = folder.path().join("data");
+    let mut serve = worker::deployed(cache)?.serve_with(&data, &[("PATCHBAY_LOG", "requests")]);
+    let server = Server::start(serve.stderr(log))?;
     let mut fly = command(canaries);
-    // What the home runs over goes after it.
-    let mut table = None;
-    let server = match home {
-        Home::Native => {
-            let mut server = server::patchbay(&patchbay, &data);
-            Server::start(server.args(["--log", "debug"]).stderr(File::create(log)?))?
-        }
-        Home::Lambda => {
-            fly.args(["--sign", "connections/create"]);
-            let table = table.insert(lambda::Table::start(cache, &patchbay, &local)?);
-            lambda::watched_aloud(&tools::cargo_lambda(cache)?, table, &log)?
-        }
-        Home::Worker(_) => {
-            let mut serve = worker::deployed(cache)?.serve_with(&data, &[("PATCHBAY_LOG", "requests")]);
-            Server::start(serve.stderr(File::create(log)?))?
-        }
-    };
     let (success, _) = watch(fly.arg(&server.url).arg("--folder").arg(folder.path()))?;
     server.stop()?;
-    ensure!(success, "a secret leaked, or the home did not do what it was asked to");
+    ensure!(
+        success,
+        "a secret leaked, or the Worker did not do what it was asked to"
+    );
     Ok(())
 }

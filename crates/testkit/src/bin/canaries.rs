@@ -16,9 +16,6 @@ struct Arguments {
     /// Where it keeps and says things.
     #[arg(long)]
     folder: PathBuf,
-    /// A text of which at least the first twelve characters are found there, so that it is seen to be the right place.
-    #[arg(long, default_value = Flight::NAMES)]
-    sign: String,
     /// How often.
     #[arg(long, default_value_t = 30)]
     rounds: usize,
@@ -47,9 +44,10 @@ fn main() -> anyhow::Result<ExitCode> {
         landed.statuses,
         leaks.len()
     );
-    let mut sign = Canaries::default();
-    sign.add("the sign", &arguments.sign.repeat(2));
-    let found = Scanner::new(&sign)?.folder(&arguments.folder)?.0;
+    // What is no secret shows that this is where the home keeps things.
+    let mut names = Canaries::default();
+    names.add("names", &Flight::NAMES.repeat(2));
+    let found = Scanner::new(&names)?.folder(&arguments.folder)?.0;
     ensure!(
         !found.is_empty(),
         "the home keeps nothing in {}",
