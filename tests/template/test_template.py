@@ -7,6 +7,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import certifi
 import pytest
 from parameters import Stack, every_stack
 
@@ -36,7 +37,8 @@ def environment_of(stack):
 
 def complaint(patchbay, environment):
     """What the function says when it is started with these variables."""
-    environment = environment | {"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:1"}
+    # This machine has its root certificates elsewhere than Lambda has.
+    environment = environment | {"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:1", "SSL_CERT_FILE": certifi.where()}
     return subprocess.run([patchbay], env=environment, capture_output=True, text=True, timeout=60).stderr
 
 
@@ -126,6 +128,7 @@ def test_the_function_knows_where_its_key_is_and_not_the_key(template):
         "PATCHBAY_ISSUER": {"Ref": "Issuer"},
         "PATCHBAY_AUDIENCE": {"Ref": "Audience"},
         "PATCHBAY_JWKS": {"Ref": "Jwks"},
+        "PATCHBAY_JWKS_URL": {"Ref": "JwksUrl"},
         "PATCHBAY_CLAIM_TENANT": {"Ref": "ClaimTenant"},
         "PATCHBAY_CLAIM_ADMIN": {"Ref": "ClaimAdmin"},
         "PATCHBAY_CLAIM_EMAIL": {"Ref": "ClaimEmail"},
@@ -147,6 +150,7 @@ def test_the_function_takes_each_of_its_settings(template, patchbay):
 
 OF_TOKENS = {"Tokens": f"sha256={'ab' * 32} tenant=acme subject=ci admin,sha256={'cd' * 32} tenant=acme subject=ann"}
 OF_ISSUER = {"Issuer": "https://issuer.example", "Audience": "patchbay", "Jwks": json.dumps({"keys": [ED25519]})}
+GONE = {"Issuer": "https://127.0.0.1:9", "Jwks": ""}
 CLAIMS = {"ClaimTenant": "org.id", "ClaimAdmin": "realm_access.roles=admin", "ClaimEmail": "mail"}
 
 
@@ -158,7 +162,9 @@ CLAIMS = {"ClaimTenant": "org.id", "ClaimAdmin": "realm_access.roles=admin", "Cl
         (OF_ISSUER | CLAIMS | {"Auth": "oidc", "Workspaces": "managed"}, None),
         (OF_ISSUER | OF_TOKENS | {"Auth": "oidc+tokens"}, None),
         ({"Auth": "tokens"}, "PATCHBAY_AUTH=tokens needs PATCHBAY_TOKENS"),
-        (OF_ISSUER | {"Auth": "oidc", "Jwks": ""}, "PATCHBAY_AUTH=oidc needs PATCHBAY_JWKS"),
+        (OF_ISSUER | GONE | {"Auth": "oidc"}, None),
+        (OF_ISSUER | GONE | {"Auth": "oidc", "JwksUrl": "http://127.0.0.1:9/keys"}, None),
+        (OF_ISSUER | {"Auth": "oidc", "JwksUrl": "https://issuer.example/keys"}, "PATCHBAY_JWKS_URL do not go together"),
         (OF_TOKENS | {"Auth": "tokens", "Workspaces": "open"}, "PATCHBAY_WORKSPACES may be open only with PATCHBAY_AUTH=off"),
         (OF_ISSUER, "PATCHBAY_ISSUER is of an issuer, but nobody asks"),
     ],
