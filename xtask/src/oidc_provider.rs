@@ -17,7 +17,7 @@ pub fn start(cache: &Cache) -> anyhow::Result<Server> {
 }
 
 /// What a home is told that takes the tokens of the issuer at `url`.
-pub fn settings(url: &str) -> [(&'static str, &str); 5] {
+pub fn settings(url: &str) -> [(String, String); 5] {
     [
         ("PATCHBAY_AUTH", "oidc"),
         ("PATCHBAY_ISSUER", url),
@@ -25,4 +25,5 @@ pub fn settings(url: &str) -> [(&'static str, &str); 5] {
         ("PATCHBAY_CLAIM_TENANT", "org.tenant"),
         ("PATCHBAY_CLAIM_ADMIN", "roles=patchbay-admin"),
     ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
 }

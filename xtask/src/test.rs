@@ -58,7 +58,7 @@ enum Suite {
     Callers(Home),
     Python(&'static str),
     /// The SDK with the tokens of a real issuer, whose keys the home fetches.
-    Issuer,
+    Issuer(Home),
     /// The real clients against the function.
     LambdaClients,
     /// Events of every kind that Lambda hands to a function.
@@ -120,7 +120,7 @@ fn steps() -> Vec<Step> {
     };
     steps.extend(over_http(Home::Native));
     steps.extend(PYTHON.map(|suite| Step::Suite(Suite::Python(suite))));
-    steps.push(Step::Suite(Suite::Issuer));
+    steps.push(Step::Suite(Suite::Issuer(Home::Native)));
     steps.extend(over_http(Home::Lambda));
     steps.push(Step::Suite(Suite::LambdaClients));
     steps.push(Step::Suite(Suite::LambdaEvents));
@@ -147,7 +147,7 @@ impl fmt::Display for Step {
             Self::Suite(Suite::Conformance(home, mode)) => write!(f, "{home}conformance-{mode}"),
             Self::Suite(Suite::Callers(home)) => write!(f, "{home}conformance-callers"),
             Self::Suite(Suite::Python(suite)) => f.write_str(suite),
-            Self::Suite(Suite::Issuer) => f.write_str("issuer"),
+            Self::Suite(Suite::Issuer(home)) => write!(f, "{home}issuer"),
             Self::Suite(Suite::LambdaClients) => f.write_str("lambda-clients"),
             Self::Suite(Suite::LambdaEvents) => f.write_str("lambda-events"),
             Self::Suite(Suite::WorkerClients) => f.write_str("worker-clients"),
@@ -300,20 +300,13 @@ impl Suite {
                 let (success, output) = watch(tests.arg("--patchbay-binary").arg(patchbay))?;
                 (success, count::pytest(&output))
             }
-            Self::Issuer => {
-                let [patchbay] = built(["patchbay"])?;
-                let data = tempfile::tempdir().context("no folder for what it stores")?;
+            Self::Issuer(home) => {
                 let issuer = oidc_provider::start(cache)?;
-                let mut server = server::patchbay(&patchbay, data.path());
-                let server = Server::start(
-                    server
-                        .envs(oidc_provider::settings(&issuer.url))
-                        .args(["--log", "error"]),
-                )?;
-                let mut tests = pytest(cache, "issuer", "clients")?;
-                tests.args(["--patchbay-url", &server.url, "--issuer-url", &issuer.url]);
-                let (success, output) = watch(&mut tests)?;
-                server.stop()?;
+                let settings = oidc_provider::settings(&issuer.url);
+                let (success, output) = home.serving(cache, "managed", &settings, |url| {
+                    let mut tests = pytest(cache, "issuer", "clients")?;
+                    watch(tests.args(["--patchbay-url", url, "--issuer-url", &issuer.url]))
+                })?;
                 issuer.stop()?;
                 (success, count::pytest(&output))
             }
@@ -399,6 +392,38 @@ impl Home {
         }
     }
 
+    /// Has something done with a home of this kind, told these settings as well, at its address; the home must then end as
+    /// it promises when it is asked to.
+    fn serving<T>(
+        self,
+        cache: &Cache,
+        mode: &str,
+        settings: &[(String, String)],
+        done: impl FnOnce(&str) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let [patchbay, local] = built(["patchbay", "patchbay-dynamodb-local"])?;
+        let data = tempfile::tempdir().context("no folder for what it stores")?;
+        // What the home runs over goes after it.
+        let mut table = None;
+        let server = match self {
+            Self::Native => {
+                let mut server = server::patchbay(&patchbay, data.path());
+                server.envs(settings.iter().cloned());
+                Server::start(server.args(["--workspaces", mode, "--log", "error"]))?
+            }
+            Self::Lambda => {
+                let table = table.insert(lambda::Table::start(cache, &patchbay, &local)?);
+                lambda::watched(&tools::cargo_lambda(cache)?, table, mode, "", settings)?
+            }
+            Self::Worker(reads) => {
+                Server::start(&mut worker::deployed(cache)?.serve_for_test(data.path(), reads, mode, settings))?
+            }
+        };
+        let outcome = done(&server.url)?;
+        server.stop()?;
+        Ok(outcome)
+    }
+
     /// What the conformance cases are told of it.
     fn conformance(self) -> Vec<&'static str> {
         let mut arguments = self.bound();
@@ -409,8 +434,8 @@ impl Home {
     }
 }
 
-/// Runs a binary of the testkit against a home of its own, told these settings as well, which must then end as it promises when it is asked to.
-/// Gives whether it succeeded, and what it printed.
+/// Runs a binary of the testkit against a home of its own, told these settings as well. Gives whether it succeeded, and
+/// what it printed.
 fn against(
     home: Home,
     cache: &Cache,
@@ -419,30 +444,14 @@ fn against(
     binary: &'static str,
     arguments: &[&str],
 ) -> anyhow::Result<(bool, String)> {
-    let [patchbay, local, binary] = built(["patchbay", "patchbay-dynamodb-local", binary])?;
-    let data = tempfile::tempdir().context("no folder for what it stores")?;
-    let mut command = command(binary);
-    // What the home runs over goes after it.
-    let mut table = None;
-    let server = match home {
-        Home::Native => {
-            let mut server = server::patchbay(&patchbay, data.path());
-            server.envs(settings.iter().cloned());
-            Server::start(server.args(["--workspaces", mode, "--log", "error"]))?
-        }
-        Home::Lambda => {
-            let table = table.insert(lambda::Table::start(cache, &patchbay, &local)?);
-            lambda::watched(&tools::cargo_lambda(cache)?, table, mode, "", settings)?
-        }
-        Home::Worker(reads) => {
+    let [binary] = built([binary])?;
+    home.serving(cache, mode, settings, |url| {
+        let mut command = command(binary);
+        if let Home::Worker(reads) = home {
             command.args(["--stale-seconds", &reads.stale_seconds().to_string()]);
-            Server::start(&mut worker::deployed(cache)?.serve_for_test(data.path(), reads, mode, settings))?
         }
-    };
-    command.arg(&server.url).args(["--workspaces", mode]).args(arguments);
-    let ran = watch(&mut command)?;
-    server.stop()?;
-    Ok(ran)
+        watch(command.arg(url).args(["--workspaces", mode]).args(arguments))
+    })
 }
 
 /// Takes canaries through a Worker that logs all it can, and looks for them in its answers, its log and all that workerd

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use patchbay_core::api::Host as _;
-use patchbay_testkit::issuer::Issuer;
+use patchbay_core::model::{Caller, Subject, Tenant};
+use patchbay_testkit::issuer::{AUDIENCE, By, Issuer, Manner, Published};
 use patchbay_testkit::lambda::{EmptyDynamoDb, Function, SecretsManager};
 use patchbay_testkit::{DynamoDbLocal, SystemHost};
 use serde_json::Value;
@@ -137,6 +138,55 @@ async fn an_issuers_tokens_make_callers_and_wrong_ones_nobody_and_none_is_in_the
     for (name, token) in good.iter().chain(&bad).filter(|(_, token)| token.len() > 40) {
         assert!(!said.contains(&token[token.len() - 20..]), "{name}");
     }
+}
+
+#[tokio::test]
+async fn an_issuers_keys_are_fetched_as_the_function_starts_and_kept() {
+    let issuer = Issuer::default();
+    let published = Published::start(issuer.jwks()).await.unwrap();
+    let issuer = issuer.named(&published.name());
+    let ann = Caller {
+        tenant: Tenant::new("acme").unwrap(),
+        subject: Subject::new("ann").unwrap(),
+        email: None,
+        admin: false,
+    };
+    let event = |issuer: &Issuer| {
+        let mut event: Value = serde_json::from_str(EVENT).unwrap();
+        let token = issuer.token(By::Es256, &ann, SystemHost.now());
+        event["headers"]["authorization"] = format!("Bearer {token}").into();
+        event.to_string()
+    };
+    let table = EmptyDynamoDb::start().await.unwrap();
+    let (table, name) = (table.url(), published.name());
+    let variables = [
+        ("PATCHBAY_TABLE", "patchbay"),
+        ("PATCHBAY_DYNAMODB_ENDPOINT", &*table),
+        ("PATCHBAY_KEYS", RING),
+        ("PATCHBAY_AUTH", "oidc"),
+        ("PATCHBAY_ISSUER", &*name),
+        ("PATCHBAY_AUDIENCE", AUDIENCE),
+    ];
+    published.behave(Manner::Fails);
+    let (function, _) = start("without-keys", &variables).await;
+    let reply = invoke(&mut function.unwrap(), &event(&issuer)).await;
+    assert!(
+        reply.contains("\"statusCode\":503") && reply.contains("\"retry-after\""),
+        "{reply}"
+    );
+
+    published.behave(Manner::Well);
+    let (function, log) = start("keys", &variables).await;
+    let mut function = function.unwrap();
+    assert_eq!(published.sets(), 1);
+    let unknown = Issuer::other().named(&name).rotated("-unknown");
+    for (issuer, expected) in [(&issuer, "200"), (&unknown, "401"), (&unknown, "401"), (&issuer, "200")] {
+        let reply = invoke(&mut function, &event(issuer)).await;
+        assert!(reply.contains(&format!("\"statusCode\":{expected}")), "{reply}");
+    }
+    assert_eq!(published.sets(), 1);
+    let said = fs::read_to_string(&log).unwrap();
+    assert!(said.contains("the issuer gave its keys"), "{said}");
 }
 
 #[tokio::test]
