@@ -42,7 +42,7 @@ class Stack:
                 decided = {name: self.decided(part) for name, part in value.items()}
                 return {name: part for name, part in decided.items() if part != {"Ref": "AWS::NoValue"}}
             case list():
-                return [self.decided(part) for part in value]
+                return [part for part in map(self.decided, value) if part != {"Ref": "AWS::NoValue"}]
         return value
 
 

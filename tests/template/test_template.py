@@ -125,6 +125,7 @@ def test_the_function_knows_where_its_key_is_and_not_the_key(template):
         "PATCHBAY_BASE_PATH": {"Ref": "BasePath"},
         "PATCHBAY_AUTH": {"Ref": "Auth"},
         "PATCHBAY_TOKENS": {"Ref": "Tokens"},
+        "PATCHBAY_OPERATOR_TOKENS": {"Ref": "OperatorTokens"},
         "PATCHBAY_ISSUER": {"Ref": "Issuer"},
         "PATCHBAY_AUDIENCE": {"Ref": "Audience"},
         "PATCHBAY_JWKS": {"Ref": "Jwks"},
@@ -149,6 +150,7 @@ def test_the_function_takes_each_of_its_settings(template, patchbay):
 
 
 OF_TOKENS = {"Tokens": f"sha256={'ab' * 32} tenant=acme subject=ci admin,sha256={'cd' * 32} tenant=acme subject=ann"}
+OF_OPERATOR = {"OperatorTokens": f"sha256={'ef' * 32} subject=ops"}
 OF_ISSUER = {"Issuer": "https://issuer.example", "Audience": "patchbay", "Jwks": json.dumps({"keys": [ED25519]})}
 GONE = {"Issuer": "https://127.0.0.1:9", "Jwks": ""}
 CLAIMS = {"ClaimTenant": "org.id", "ClaimAdmin": "realm_access.roles=admin", "ClaimEmail": "mail"}
@@ -161,6 +163,8 @@ CLAIMS = {"ClaimTenant": "org.id", "ClaimAdmin": "realm_access.roles=admin", "Cl
         (OF_ISSUER | {"Auth": "oidc"}, None),
         (OF_ISSUER | CLAIMS | {"Auth": "oidc", "Workspaces": "managed"}, None),
         (OF_ISSUER | OF_TOKENS | {"Auth": "oidc+tokens"}, None),
+        (OF_TOKENS | OF_OPERATOR | {"Auth": "tokens"}, None),
+        ({"OperatorTokens": "subject=ops"}, "PATCHBAY_OPERATOR_TOKENS: entry 1: `sha256` is missing"),
         ({"Auth": "tokens"}, "PATCHBAY_AUTH=tokens needs PATCHBAY_TOKENS"),
         (OF_ISSUER | GONE | {"Auth": "oidc"}, None),
         (OF_ISSUER | GONE | {"Auth": "oidc", "JwksUrl": "http://127.0.0.1:9/keys"}, None),
@@ -181,13 +185,17 @@ def test_the_template_allows_the_base_paths_that_the_function_takes(template, pa
     assert (said == NOTHING_BUT_LAMBDA) == allowed, said
 
 
-def test_the_function_may_do_what_it_does_and_nothing_else(template):
-    role = only(template["Resources"], "AWS::IAM::Role")
+@pytest.mark.parametrize("operator_tokens, more", [("", []), ("sha256=…", ["dynamodb:Scan"])])
+def test_the_function_may_do_what_it_does_and_nothing_else(template, operator_tokens, more):
+    role = only(Stack(template, OperatorTokens=operator_tokens).resources(), "AWS::IAM::Role")
     assert role.keys() == {"AssumeRolePolicyDocument", "Policies"}
     [policy] = role["Policies"]
-    allowed = {
-        json.dumps(statement["Resource"]): statement["Action"] for statement in policy["PolicyDocument"]["Statement"]
-    }
+    allowed = {}
+    for statement in policy["PolicyDocument"]["Statement"]:
+        assert statement["Effect"] == "Allow"
+        actions = statement["Action"]
+        of_resource = allowed.setdefault(json.dumps(statement["Resource"]), [])
+        of_resource.extend([actions] if isinstance(actions, str) else actions)
     assert allowed == {
         json.dumps({"Fn::GetAtt": ["Table", "Arn"]}): [
             "dynamodb:BatchGetItem",
@@ -196,11 +204,11 @@ def test_the_function_may_do_what_it_does_and_nothing_else(template):
             "dynamodb:UpdateItem",
             "dynamodb:DeleteItem",
             "dynamodb:ConditionCheckItem",
+            *more,
         ],
-        json.dumps({"Ref": "Keys"}): "secretsmanager:GetSecretValue",
+        json.dumps({"Ref": "Keys"}): ["secretsmanager:GetSecretValue"],
         json.dumps({"Fn::GetAtt": ["FunctionLog", "Arn"]}): ["logs:CreateLogStream", "logs:PutLogEvents"],
     }
-    assert all(statement["Effect"] == "Allow" for statement in policy["PolicyDocument"]["Statement"])
 
 
 @pytest.mark.parametrize("processor", ["arm64", "x86_64"])

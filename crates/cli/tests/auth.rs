@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use patchbay_core::api::Host as _;
 use patchbay_core::model::Workspaces;
 use patchbay_testkit::issuer::Issuer;
-use patchbay_testkit::{Address, Setting, SystemHost, cases_with_issuer, run};
+use patchbay_testkit::{Address, Setting, SystemHost, cases_with_issuer, operator_cases, run};
 use tempfile::TempDir;
 
 use common::{Server, done, patchbay, refused, upkeep};
@@ -267,4 +267,68 @@ fn settings_that_would_let_somebody_in_by_mistake_stop_the_start() {
         "2020-01-01T00:00:00Z",
     ];
     assert!(refused(upkeep(folder.path(), &ended)).contains("has passed already"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_is_answered_however_callers_are_known() {
+    let folder = TempDir::new().unwrap();
+    let (_, of_root) = token(folder.path(), &["--tenant", "acme", "--subject", "root", "--admin"]);
+    let (operator, of_operator) = token(folder.path(), &["--operator", "--subject", "on call"]);
+    assert!(of_operator.ends_with(" subject=on%20call"), "{of_operator}");
+    for mut command in [patchbay(folder.path()), with_tokens(folder.path(), &of_root)] {
+        command.env(
+            "PATCHBAY_OPERATOR_TOKENS",
+            format!("{of_operator}\n{}", patchbay_testkit::operator::entry()),
+        );
+        let server = Server::spawn(command);
+        let bearer = format!("authorization: Bearer {operator}\r\n");
+        let answer = call(&server, "admin/keys/status", &bearer, "{}");
+        assert!(
+            status(&answer) == "200" && answer.contains("\"sealing\":true"),
+            "{answer}"
+        );
+        assert_eq!(status(&call(&server, "connections/list", &bearer, "{}")), "403");
+        server.stop();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_operators_calls_are_held_to_the_contract_over_http() {
+    let folder = TempDir::new().unwrap();
+    let mut command = patchbay(folder.path());
+    command.env("PATCHBAY_OPERATOR_TOKENS", patchbay_testkit::operator::entry());
+    let server = Server::spawn(command);
+    let setting = Setting {
+        workspaces: Workspaces::Open,
+        answer_bytes: 16 * 1024 * 1024,
+        callers: false,
+    };
+    let target = Address::new(&format!("http://{}", server.address)).unwrap();
+    let report = run(&target, setting, &operator_cases(), |_, _| true).await;
+    assert!(report.failed.is_empty() && report.passed == 5, "{report:#?}");
+    server.stop();
+}
+
+#[test]
+fn operators_tokens_need_what_callers_tokens_need() {
+    let folder = TempDir::new().unwrap();
+    let of_operator = patchbay_testkit::operator::entry();
+    let refusal = |entries: &str, address: &str| {
+        let mut command = upkeep(folder.path(), &["serve", "--allow-anonymous", "--listen", address]);
+        command.env("PATCHBAY_OPERATOR_TOKENS", entries);
+        refused(command)
+    };
+    assert!(refusal(&of_operator, "0.0.0.0:0").contains("in cleartext"));
+    let wrong = refusal(&format!("{of_operator} tenant=acme"), "127.0.0.1:0");
+    assert!(
+        wrong.contains("PATCHBAY_OPERATOR_TOKENS: entry 1: an operator has no"),
+        "{wrong}"
+    );
+    let both = upkeep(
+        folder.path(),
+        &["tokens", "create", "--subject", "s", "--operator", "--tenant", "t"],
+    );
+    assert!(refused(both).contains("cannot be used with"));
+    let neither = upkeep(folder.path(), &["tokens", "create", "--subject", "s"]);
+    assert!(refused(neither).contains("--tenant"));
 }

@@ -2,6 +2,7 @@
 //! the instructions of. Its arguments are the operation's name and how often.
 
 use std::cell::Cell;
+use std::convert::Infallible;
 use std::future::Future;
 
 use bytes::Bytes;
@@ -106,6 +107,8 @@ fn at_once<T>(outcome: T) -> impl Future<Output = Result<T, StoreError>> {
 }
 
 impl Store for AtOnce {
+    type Sealings = Infallible;
+
     fn create(&self, _: &Caller, _: Record) -> impl Future<Output = Result<CreateOutcome, StoreError>> {
         at_once(CreateOutcome::Created)
     }

@@ -15,9 +15,11 @@ use http::request::Parts;
 use http::{HeaderName, Method, Response, StatusCode};
 
 use crate::audit::{self, Kind, Note, Outcome};
+use crate::identity::operators::Operators;
 use crate::identity::{Authentication, Unauthenticated};
 use crate::limits;
 use crate::model::{Caller, ConnectionId, Tenant, Timestamp, Workspaces};
+use crate::operator;
 use crate::problem::Problem;
 pub use crate::readiness::Readiness;
 use crate::registry::Registry;
@@ -102,6 +104,8 @@ enum Operation {
     ListUsers,
     RemoveUser,
     ListAudit,
+    KeyStatus,
+    Reseal,
     Config,
     Healthy,
     Ready,
@@ -112,9 +116,9 @@ impl Operation {
     fn kind(self) -> Kind {
         match self {
             Self::Create | Self::Attach | Self::Detach | Self::Delete => Kind::Change,
-            Self::CreateWorkspace | Self::AddUser | Self::RemoveUser => Kind::Change,
+            Self::CreateWorkspace | Self::AddUser | Self::RemoveUser | Self::Reseal => Kind::Change,
             Self::List | Self::Get | Self::GetById => Kind::Look,
-            Self::ListWorkspaces | Self::ListUsers | Self::ListAudit => Kind::Look,
+            Self::ListWorkspaces | Self::ListUsers | Self::ListAudit | Self::KeyStatus => Kind::Look,
             Self::Config | Self::Healthy | Self::Ready => Kind::Look,
         }
     }
@@ -146,7 +150,7 @@ const fn get(path: &'static str, name: &'static str, operation: Operation) -> Ro
     }
 }
 
-static ROUTES: [Route; 16] = [
+static ROUTES: [Route; 18] = [
     post("/v1/api/connections/get", "connections/get", Operation::Get),
     post(
         "/v1/api/connections/get_by_id",
@@ -184,6 +188,8 @@ static ROUTES: [Route; 16] = [
         Operation::RemoveUser,
     ),
     post("/v1/api/audit/list", "audit/list", Operation::ListAudit),
+    post("/v1/api/admin/keys/status", "admin/keys/status", Operation::KeyStatus),
+    post("/v1/api/admin/keys/reseal", "admin/keys/reseal", Operation::Reseal),
     get("/v1/api/config", "config", Operation::Config),
     get("/healthz", "healthz", Operation::Healthy),
     get("/readyz", "readyz", Operation::Ready),
@@ -205,8 +211,10 @@ pub fn route(path: &str) -> Option<&'static str> {
 #[derive(Debug, Clone)]
 pub struct Admitted {
     operation: Operation,
-    /// Nobody on the routes that need no authentication.
+    /// Nobody on the routes that need no authentication, and where an operator calls.
     caller: Option<Caller>,
+    /// Whether an operator calls, who has no tenant.
+    operator: bool,
     head: Head,
     /// When it was admitted, and where it came from, if there is to be an audit record.
     audited: Option<(Timestamp, Option<IpAddr>)>,
@@ -224,6 +232,10 @@ struct Head {
 
 /// What a 401 says.
 const NO_VALID_TOKEN: &str = "A valid bearer token is required.";
+/// What an operator is told everywhere else, and everybody else there.
+const NOT_FOR_OPERATORS: &str =
+    "This token is an operator's, who may call /v1/api/admin/keys/status and /reseal alone.";
+const FOR_OPERATORS: &str = "Only an operator may call this: bring a token that PATCHBAY_OPERATOR_TOKENS names.";
 /// Why a request that panicked failed, for the log.
 const PANICKED: &str = "the request panicked";
 
@@ -354,7 +366,7 @@ pub struct LogLine {
     pub address: Option<IpAddr>,
     /// The caller's tenant, where there is a caller.
     pub tenant: Option<Tenant>,
-    /// Why, where the answer does not say all: a 5xx, a 429, a 401.
+    /// Why, where the answer does not say all: a 5xx, a 429, a 401; or what a rotation of keys left as it was.
     pub problem: Option<String>,
 }
 
@@ -388,6 +400,7 @@ fn head(parts: &Parts, host: &impl Host) -> (Option<&'static Route>, Head) {
 /// The registry behind its HTTP surface.
 pub struct Patchbay<S, H> {
     registry: Registry<S, H>,
+    operators: Operators,
     audit: bool,
 }
 
@@ -395,6 +408,7 @@ impl<S: Store, H: Host> Patchbay<S, H> {
     /// Puts the parts together. There are audit records where callers are known.
     pub fn new(store: S, ring: impl Into<Arc<KeyRing>>, host: H, config: Config) -> Self {
         Self {
+            operators: Operators::default(),
             audit: !matches!(config.authentication, Authentication::Off(_)),
             registry: Registry {
                 store,
@@ -410,6 +424,13 @@ impl<S: Store, H: Host> Patchbay<S, H> {
     #[must_use]
     pub fn with_readiness(mut self, readiness: Arc<Readiness>) -> Self {
         self.registry.readiness = readiness;
+        self
+    }
+
+    /// With these operators, however callers are known.
+    #[must_use]
+    pub fn with_operators(mut self, operators: Operators) -> Self {
+        self.operators = operators;
         self
     }
 
@@ -441,6 +462,7 @@ impl<S: Store, H: Host> Patchbay<S, H> {
         let mut admitted = Admitted {
             operation: route.operation,
             caller: None,
+            operator: false,
             head,
             audited: None,
             bound: None,
@@ -453,8 +475,12 @@ impl<S: Store, H: Host> Patchbay<S, H> {
         }
         let now = self.registry.host.now();
         let authentication = &self.registry.config.authentication;
-        match authentication.caller(&parts.headers, now).await {
-            Ok(caller) => admitted.caller = Some(caller),
+        match self.operators.is_one(&parts.headers, now) {
+            Ok(true) => admitted.operator = true,
+            Ok(false) => match authentication.caller(&parts.headers, now).await {
+                Ok(caller) => admitted.caller = Some(caller),
+                Err(why) => return Err(admitted.head.unauthenticated(&why)),
+            },
             Err(why) => return Err(admitted.head.unauthenticated(&why)),
         }
         if !content_type_fits(&parts.headers) {
@@ -488,6 +514,7 @@ impl<S: Store, H: Host> Patchbay<S, H> {
         let Admitted {
             operation,
             caller,
+            operator,
             head,
             audited: _,
             bound,
@@ -496,13 +523,15 @@ impl<S: Store, H: Host> Patchbay<S, H> {
         if body.len() > limits::BODY_BYTES {
             return head.refuse(caller.as_ref(), body_too_long());
         }
+        let mut left = None;
         let outcome = match &caller {
             Some(caller) => self.call(operation, caller, &body, bound, &mut note).await,
+            None if operator => self.operate(operation, &body, &mut left).await,
             None => self.around(operation).await,
         };
         let (outcome, audit) = self.registry.keep(note, outcome).await;
         let answer = match outcome {
-            Ok(Some(json)) => head.answer(caller.as_ref(), StatusCode::OK, Some(json), None),
+            Ok(Some(json)) => head.answer(caller.as_ref(), StatusCode::OK, Some(json), left),
             Ok(None) => head.answer(caller.as_ref(), StatusCode::NO_CONTENT, None, None),
             Err(problem) => head.refuse(caller.as_ref(), problem),
         };
@@ -532,7 +561,27 @@ impl<S: Store, H: Host> Patchbay<S, H> {
             Operation::ListUsers => registry.list_users(caller, body, note).await.map(Some),
             Operation::RemoveUser => registry.remove_user(caller, body, note).await.map(Some),
             Operation::ListAudit => registry.list_audit(caller, body, bound).await.map(Some),
+            Operation::KeyStatus => operator::status_fields(body).and(Err(Problem::forbidden(FOR_OPERATORS))),
+            Operation::Reseal => operator::reseal_fields(body).and(Err(Problem::forbidden(FOR_OPERATORS))),
             Operation::Config | Operation::Healthy | Operation::Ready => self.around(operation).await,
+        }
+    }
+
+    /// What an operator calls. The log is to say what is `left`.
+    async fn operate(
+        &self,
+        operation: Operation,
+        body: &[u8],
+        left: &mut Option<String>,
+    ) -> Result<Option<Json>, Problem> {
+        match operation {
+            Operation::KeyStatus => self.registry.key_status(body).await.map(Some),
+            Operation::Reseal => {
+                let (json, told) = self.registry.reseal(body).await?;
+                *left = told;
+                Ok(Some(json))
+            }
+            _ => Err(Problem::forbidden(NOT_FOR_OPERATORS)),
         }
     }
 

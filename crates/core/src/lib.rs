@@ -11,6 +11,7 @@ pub mod identity;
 pub mod limits;
 mod members;
 pub mod model;
+mod operator;
 pub mod portable;
 mod problem;
 mod readiness;

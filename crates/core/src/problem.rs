@@ -46,6 +46,11 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, msg)
     }
 
+    /// This home cannot do this.
+    pub(crate) fn not_here() -> Self {
+        Self::new(StatusCode::NOT_IMPLEMENTED, "This server cannot do this yet.")
+    }
+
     /// A 500; its message is added with the request id.
     pub(crate) fn failed(cause: impl Into<String>) -> Self {
         Self {

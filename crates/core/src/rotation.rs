@@ -6,6 +6,7 @@
 //! may be broken off and begun again at any time, beside any traffic.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::future::Future;
 
 use crate::api::Host;
@@ -92,6 +93,26 @@ pub trait Sealings {
     /// expected key does not seal any more, is left alone, also where another has its name by now. Gives how many were
     /// replaced; fewer are counted than were where storage did not answer at first.
     fn replace_sealed(&self, replacements: Vec<Replacement>) -> impl Future<Output = Result<usize, StoreError>>;
+}
+
+/// Of a store that lends none: there is no value of this type.
+impl Sealings for Infallible {
+    async fn count_sealed(&self, _: Option<Place>) -> Result<Step<BTreeMap<KeyId, u64>>, StoreError> {
+        match *self {}
+    }
+
+    async fn sealed(
+        &self,
+        _: Wanted,
+        _: Option<Place>,
+        _: u16,
+    ) -> Result<Step<Vec<Result<Held, Unreadable>>>, StoreError> {
+        match *self {}
+    }
+
+    async fn replace_sealed(&self, _: Vec<Replacement>) -> Result<usize, StoreError> {
+        match *self {}
+    }
 }
 
 /// What there is to show that the ring has the sealing key's right secret.

@@ -249,6 +249,17 @@ impl KeyRing {
         })
     }
 
+    /// A cursor that says how far an operator's walk is: good for this walk alone, and for as long as the same key seals.
+    pub(crate) fn walk_cursor(&self, host: &impl Host, walk: &str, place: &str) -> String {
+        self.seal_cursor(host, place.as_bytes(), |key| walk_data(walk, self.sealing_key(), key))
+    }
+
+    /// What [`Self::walk_cursor`] was given; `None` for anything else.
+    pub(crate) fn open_walk_cursor(&self, walk: &str, cursor: &str) -> Option<String> {
+        let place = self.unseal_cursor(cursor, |key| walk_data(walk, self.sealing_key(), key))?;
+        String::from_utf8(place).ok()
+    }
+
     fn seal_cursor(&self, host: &impl Host, content: &[u8], data: impl FnOnce(&KeyId) -> Vec<u8>) -> String {
         let key = &self.sealing;
         let sealed = encrypt(&key.cursor, host, content, &data(&key.id));
@@ -373,6 +384,16 @@ fn audit_cursor_data(caller: &Caller, query: &Query, key_id: &KeyId) -> Vec<u8> 
         query.subject.as_ref().map_or("", Subject::as_str).as_bytes(),
         &time(query.since),
         &time(query.until),
+        key_id.as_str().as_bytes(),
+    ])
+}
+
+/// Has fewer parts than [`cursor_data`], and the key that seals while the walk is under way.
+fn walk_data(walk: &str, sealing: &KeyId, key_id: &KeyId) -> Vec<u8> {
+    length_prefixed(&[
+        &[FORMAT],
+        walk.as_bytes(),
+        sealing.as_str().as_bytes(),
         key_id.as_str().as_bytes(),
     ])
 }
@@ -585,6 +606,23 @@ mod tests {
             &cursor[..cursor.len() - 1],
         ] {
             assert_eq!(old_ring.open_cursor(&caller("t", "ann"), one, garbage), None);
+        }
+    }
+
+    #[test]
+    fn a_walks_cursor_is_good_for_that_walk_while_the_same_key_seals() {
+        let (old, both) = (ring(OLD), ring(&format!("{NEW},{OLD}")));
+        let host = FixedHost::default();
+        let cursor = old.walk_cursor(&host, "keys/status", "a place\nin a table");
+        assert!(!cursor.contains("place"));
+        assert_eq!(
+            old.open_walk_cursor("keys/status", &cursor).as_deref(),
+            Some("a place\nin a table")
+        );
+        assert_eq!(old.open_walk_cursor("keys/reseal", &cursor), None);
+        assert_eq!(both.open_walk_cursor("keys/status", &cursor), None);
+        for garbage in ["", ".", "old.", "none.AAAA", &cursor[..cursor.len() - 1]] {
+            assert_eq!(old.open_walk_cursor("keys/status", garbage), None);
         }
     }
 }

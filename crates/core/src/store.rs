@@ -13,6 +13,7 @@ use crate::model::{
     Attached, AttachmentId, Caller, ConnectionId, Member, Name, Person, Record, Role, Subject, Timestamp, Workspace,
     WorkspaceId, Workspaces,
 };
+use crate::rotation::Sealings;
 
 /// What went wrong in a store. Messages are for the log and never hold details.
 #[derive(Debug, thiserror::Error, Serialize, Deserialize)]
@@ -261,6 +262,9 @@ pub enum RemoveMemberOutcome {
 /// Keeps records. Everything is within the caller's tenant. Visibility and permission are decided by
 /// [`crate::access`] and nowhere else.
 pub trait Store {
+    /// What it lends to a rotation of keys; [`Infallible`](std::convert::Infallible) where it lends nothing.
+    type Sealings: Sealings;
+
     /// Keeps a new connection owned by the caller. Of N at once with one name exactly one is `Created`.
     fn create(&self, caller: &Caller, record: Record) -> impl Future<Output = Result<CreateOutcome, StoreError>>;
 
@@ -325,6 +329,11 @@ pub trait Store {
 
     /// Whether storage answers.
     fn ready(&self) -> impl Future<Output = Result<(), StoreError>>;
+
+    /// What rotation of keys takes of it; `None` where this store cannot lend it.
+    fn sealings(&self) -> Option<&Self::Sealings> {
+        None
+    }
 
     /// This store for one request, whose record is `record` as far as it is known. A store that keeps an audit trail gives
     /// one whose changes keep the record in their own transaction, completed by [`audit::Made`], and return once the trail

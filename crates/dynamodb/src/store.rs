@@ -84,6 +84,8 @@ impl DynamoStore {
 }
 
 impl Store for DynamoStore {
+    type Sealings = Self;
+
     async fn create(&self, caller: &Caller, record: Record) -> Result<CreateOutcome, StoreError> {
         connections::create(&self.table(), caller, record).await
     }
@@ -151,6 +153,10 @@ impl Store for DynamoStore {
     async fn ready(&self) -> Result<(), StoreError> {
         let nothing = vec![Key::of_nothing()];
         self.table().read(nothing, None, Reads::Strong).await.map(|_| ())
+    }
+
+    fn sealings(&self) -> Option<&Self> {
+        Some(self)
     }
 }
 

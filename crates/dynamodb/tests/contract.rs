@@ -13,7 +13,7 @@ use local::{Local, local};
 use patchbay_core::model::Workspaces;
 use patchbay_testkit::model::Sequences;
 use patchbay_testkit::races::{Registry, Verdict, Workload};
-use patchbay_testkit::{InProcess, Setting, cases, run};
+use patchbay_testkit::{InProcess, Setting, cases, operator_cases, run};
 use tokio::runtime::{Builder, Runtime};
 
 const SEQUENCES: Sequences = Sequences {
@@ -35,7 +35,8 @@ async fn holds(workspaces: Workspaces) {
     let Local { store, proxy, .. } = local().await;
     // What the caller may not see must take the same requests as what does not exist.
     let target = InProcess::new(store, workspaces, setting.answer_bytes).counting(move || proxy.operations());
-    let report = run(&target, setting, &cases(), |_, _| true).await;
+    let all: Vec<_> = cases().into_iter().chain(operator_cases()).collect();
+    let report = run(&target, setting, &all, |_, _| true).await;
     println!("{} cases held, {} did not", report.passed, report.failed.len());
     assert!(report.failed.is_empty(), "{:#?}", report.failed);
     assert!(report.passed > 150, "only {} cases applied", report.passed);

@@ -77,7 +77,7 @@ async fn serve(settings: Settings, host: impl Host + Copy) -> anyhow::Result<()>
         workspaces: settings.workspaces,
         answer_bytes: reply::MOST,
     };
-    let patchbay = Patchbay::new(store, ring?, host, config);
+    let patchbay = Patchbay::new(store, ring?, host, config).with_operators(settings.operators);
     let function = Rc::new(Function::new(patchbay, host, settings.base_path));
     let handler = service_fn(|event: LambdaEvent<Event>| {
         let function = Rc::clone(&function);

@@ -3,6 +3,7 @@
 use anyhow::{Context as _, bail};
 use patchbay_core::identity::Authentication;
 use patchbay_core::identity::fetched::Fetched;
+use patchbay_core::identity::operators::Operators;
 use patchbay_core::identity::settings::{self as callers, CallerSettings};
 use patchbay_core::identity::source::Source;
 use patchbay_core::model::Workspaces;
@@ -48,6 +49,8 @@ pub struct Settings {
     pub keys: Keys,
     /// Who may call.
     pub authentication: Authentication,
+    /// Whose tokens make an operator.
+    pub operators: Operators,
     /// Whether workspaces come into being by being named.
     pub workspaces: Workspaces,
     /// How fresh reads are.
@@ -98,6 +101,7 @@ impl Settings {
             endpoint: variable(ENDPOINT)?,
             keys,
             authentication: callers.authentication(verify_by_ring, fetched)?,
+            operators: callers.operators()?,
             workspaces: callers.workspaces()?,
             reads: Reads::of_setting(variable(READS)?.as_deref())?,
             base_path,

@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::convert::Infallible;
 use std::future::pending;
 
 use http::Request;
@@ -35,6 +36,8 @@ impl Moody {
 }
 
 impl Store for Moody {
+    type Sealings = Infallible;
+
     async fn create(&self, caller: &Caller, record: Record) -> Result<CreateOutcome, StoreError> {
         let name = record.name.clone();
         let outcome = self.0.create(caller, record).await;

@@ -137,6 +137,8 @@ pub fn count_sealed(data: &Path) -> Result<BTreeMap<KeyId, u64>, OpenError> {
 }
 
 impl Store for NativeStore {
+    type Sealings = Self;
+
     async fn create(&self, caller: &Caller, record: Record) -> Result<CreateOutcome, StoreError> {
         let caller = caller.clone();
         self.change(move |statements| connections::create(statements, &caller, &record))
@@ -252,6 +254,10 @@ impl Store for NativeStore {
             return Ok(None);
         };
         aside(move || trail.list(&query)).await.map(Some)
+    }
+
+    fn sealings(&self) -> Option<&Self> {
+        Some(self)
     }
 }
 

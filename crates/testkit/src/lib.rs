@@ -20,6 +20,7 @@ mod loopback;
 mod matrix;
 mod memory;
 pub mod model;
+pub mod operator;
 mod patient;
 pub mod races;
 pub mod rotation;
@@ -31,7 +32,7 @@ mod target;
 mod url;
 mod world;
 
-pub use cases::{cases, cases_with_issuer};
+pub use cases::{cases, cases_with_issuer, operator_cases};
 pub use dynamodb_local::DynamoDbLocal;
 pub use memory::MemoryStore;
 pub use patient::Patient;

@@ -326,6 +326,8 @@ impl MemoryStore {
 }
 
 impl Store for MemoryStore {
+    type Sealings = Self;
+
     async fn create(&self, caller: &Caller, record: Record) -> Result<CreateOutcome, StoreError> {
         self.with(caller, |state| {
             if state.connections.contains_key(&record.name) {
@@ -406,6 +408,10 @@ impl Store for MemoryStore {
 
     async fn ready(&self) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    fn sealings(&self) -> Option<&Self> {
+        Some(self)
     }
 }
 

@@ -14,6 +14,8 @@ use patchbay_core::model::{Caller, Timestamp, Workspaces};
 use patchbay_core::seal::KeyRing;
 use patchbay_core::store::Store;
 
+use crate::operator;
+
 /// Among a request's extensions: it is to be sent without a token, where callers bring tokens.
 #[derive(Debug, Clone, Copy)]
 pub struct Nobody;
@@ -143,7 +145,7 @@ fn patchbay<S: Store>(
         answer_bytes,
     };
     let ring = KeyRing::parse(RING).expect("a key ring");
-    Patchbay::new(store, ring, SystemHost, config)
+    Patchbay::new(store, ring, SystemHost, config).with_operators(operator::operators())
 }
 
 impl<S: Store + Clone> Target for InProcess<S> {

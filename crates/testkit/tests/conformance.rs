@@ -10,7 +10,7 @@
 use patchbay_core::model::Workspaces;
 use patchbay_core::store::Store;
 use patchbay_sql::{Audit, NativeStore, Options, audit};
-use patchbay_testkit::{InProcess, MemoryStore, Setting, Target, cases, run};
+use patchbay_testkit::{InProcess, MemoryStore, Setting, Target, cases, operator_cases, run};
 
 async fn holds<S: Store + Clone>(store: S, workspaces: Workspaces) {
     let setting = Setting {
@@ -23,7 +23,8 @@ async fn holds<S: Store + Clone>(store: S, workspaces: Workspaces) {
 }
 
 async fn held(target: &dyn Target, setting: Setting) {
-    let report = run(target, setting, &cases(), |_, _| true).await;
+    let all: Vec<_> = cases().into_iter().chain(operator_cases()).collect();
+    let report = run(target, setting, &all, |_, _| true).await;
     println!("{} cases held, {} did not", report.passed, report.failed.len());
     assert!(report.failed.is_empty(), "{:#?}", report.failed);
     assert!(report.passed > 150, "only {} cases applied", report.passed);

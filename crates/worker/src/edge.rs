@@ -7,6 +7,7 @@
 //! workspaces' names (they may have become a member a second ago), and two entries that never were true together (so
 //! that nobody sees what was attached after they had left the workspace).
 
+use std::convert::Infallible;
 use std::rc::Rc;
 
 use futures_util::future::join;
@@ -119,6 +120,8 @@ impl<K: Kv, A: Authority, H: Host> EdgeStore<K, A, H> {
 }
 
 impl<K: Kv, A: Authority, H: Host> Store for EdgeStore<K, A, H> {
+    type Sealings = Infallible;
+
     async fn create(&self, caller: &Caller, record: Record) -> Result<CreateOutcome, StoreError> {
         self.ask(caller, Operation::Create(record)).await
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use patchbay_core::identity::Authentication;
+use patchbay_core::identity::operators::Operators;
 pub use patchbay_core::identity::settings::WrongSetting;
 use patchbay_core::identity::settings::{self as callers, CallerSettings};
 use patchbay_core::model::Workspaces;
@@ -42,6 +43,8 @@ pub enum Log {
 pub struct Settings {
     /// `PATCHBAY_AUTH` and what goes with it: who may call.
     pub authentication: Authentication,
+    /// `PATCHBAY_OPERATOR_TOKENS`: whose tokens make an operator.
+    pub operators: Operators,
     /// `PATCHBAY_WORKSPACES`: whether workspaces come into being by being named.
     pub workspaces: Workspaces,
     /// `PATCHBAY_READS` and `PATCHBAY_EDGE_MAX_AGE`.
@@ -87,6 +90,7 @@ impl Settings {
         let keys = KeyRing::parse(keys).map_err(|invalid| WrongSetting(format!("{KEYS}: {invalid}")))?;
         Ok(Self {
             authentication,
+            operators: callers.operators()?,
             workspaces,
             reads: reads(variables)?,
             log: choose(variables, LOG, "requests or failures", |value| match value {

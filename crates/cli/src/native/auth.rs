@@ -7,18 +7,19 @@ use anyhow::{bail, ensure};
 use patchbay_core::api::Host as _;
 use patchbay_core::identity::Authentication;
 use patchbay_core::identity::oidc::Oidc;
+use patchbay_core::identity::operators;
 use patchbay_core::identity::settings::CallerSettings;
 use patchbay_core::identity::tokens::{self, Entry, Tokens};
 use patchbay_core::model::{Caller, Workspaces};
 use secrecy::ExposeSecret as _;
 
-use super::settings::{self, AuthMode, NewToken, Serve, TOKENS};
+use super::settings::{self, AuthMode, NewToken, OPERATOR_TOKENS, Serve, TOKENS};
 use crate::host::NativeHost;
 
 /// What is said of callers.
 ///
 /// # Errors
-/// Where `PATCHBAY_TOKENS` is not Unicode; its text is not repeated.
+/// Where `PATCHBAY_TOKENS` or `PATCHBAY_OPERATOR_TOKENS` is not Unicode; its text is not repeated.
 pub fn callers(serve: &Serve) -> anyhow::Result<CallerSettings> {
     let issuer = serve.issuer.clone();
     Ok(CallerSettings {
@@ -32,6 +33,7 @@ pub fn callers(serve: &Serve) -> anyhow::Result<CallerSettings> {
         claim_tenant: issuer.claim_tenant,
         claim_admin: issuer.claim_admin,
         claim_email: issuer.claim_email,
+        operators: settings::operators()?,
     })
 }
 
@@ -39,7 +41,7 @@ pub fn callers(serve: &Serve) -> anyhow::Result<CallerSettings> {
 ///
 /// # Errors
 /// Where that would let everybody in, or show tokens to everybody on the way.
-pub fn may_listen(serve: &Serve) -> anyhow::Result<()> {
+pub fn may_listen(serve: &Serve, with_operators: bool) -> anyhow::Result<()> {
     let beyond = |address: SocketAddr| !address.ip().to_canonical().is_loopback();
     let metrics = serve.metrics_listen.filter(|address| beyond(*address));
     let calls = Some(serve.listen).filter(|address| beyond(*address));
@@ -51,12 +53,13 @@ pub fn may_listen(serve: &Serve) -> anyhow::Result<()> {
             );
         }
         ensure!(
-            !serve.behind_proxy,
+            !serve.behind_proxy || with_operators,
             "--behind-proxy is for callers who bring tokens: set PATCHBAY_AUTH as well"
         );
-        return Ok(());
-    }
-    if let Some(address) = metrics.filter(|_| !serve.allow_anonymous) {
+        if !with_operators {
+            return Ok(());
+        }
+    } else if let Some(address) = metrics.filter(|_| !serve.allow_anonymous) {
         bail!("{address} would show the metrics to everybody: listen on 127.0.0.1, or give --allow-anonymous");
     }
     match calls {
@@ -94,18 +97,27 @@ pub fn describe(authentication: &Authentication) -> String {
 pub fn create_token(new: NewToken) -> anyhow::Result<()> {
     let ended = new.expires.is_some_and(|expires| expires <= NativeHost.now());
     ensure!(!ended, "--expires has passed already");
-    let caller = Caller {
-        tenant: new.tenant,
-        subject: new.subject,
-        email: new.email,
-        admin: new.admin,
-    };
     let token = tokens::generate(&NativeHost);
-    let entry = Entry::new(&token, caller, new.expires);
+    let (variable, entry) = match new.tenant {
+        Some(tenant) => {
+            let caller = Caller {
+                tenant,
+                subject: new.subject,
+                email: new.email,
+                admin: new.admin,
+            };
+            (TOKENS, Entry::new(&token, caller, new.expires).to_string())
+        }
+        // Without a tenant it is an operator's, as the arguments are declared.
+        None => {
+            let entry = operators::Entry::new(&token, new.subject, new.expires);
+            (OPERATOR_TOKENS, entry.to_string())
+        }
+    };
     let mut stdout = std::io::stdout().lock();
     writeln!(
         stdout,
-        "The token, which is kept nowhere and not shown again:\n{}\n\nIts entry for {TOKENS}:\n{entry}",
+        "The token, which is kept nowhere and not shown again:\n{}\n\nIts entry for {variable}:\n{entry}",
         token.expose_secret()
     )?;
     Ok(())

@@ -13,6 +13,7 @@ use http::request::Parts;
 use patchbay_core::api::{self, Admitted, Answer, Config, Host as _, Patchbay};
 use patchbay_core::identity::Authentication;
 use patchbay_core::identity::fetched::{Fetched, Renewal};
+use patchbay_core::identity::operators::Operators;
 use patchbay_core::model::Workspaces;
 use patchbay_core::seal::KeyRing;
 use patchbay_core::store::Store;
@@ -106,6 +107,7 @@ pub struct Serving<'s> {
     /// What it was told.
     pub settings: &'s Serve,
     authentication: Authentication,
+    operators: Operators,
     workspaces: Workspaces,
     limits: Limits,
     metrics: Metrics,
@@ -116,8 +118,9 @@ pub struct Serving<'s> {
 
 impl<'s> Serving<'s> {
     fn new(settings: &'s Serve) -> anyhow::Result<Self> {
-        auth::may_listen(settings)?;
         let callers = auth::callers(settings)?;
+        let operators = callers.operators()?;
+        auth::may_listen(settings, callers.operators.is_some())?;
         let fetched = |source| -> anyhow::Result<_> {
             let dispatch = patchbay_fetch::dispatch(NativeHost)?;
             Ok(Fetched::new(source, Renewal::Behind, dispatch))
@@ -140,6 +143,7 @@ impl<'s> Serving<'s> {
         Ok(Self {
             settings,
             authentication,
+            operators,
             workspaces,
             limits,
             metrics: Metrics::new(move || lost.dropped_lines())?,
@@ -156,7 +160,7 @@ impl<'s> Serving<'s> {
             workspaces: self.workspaces,
             answer_bytes: ANSWER_BYTES,
         };
-        let patchbay = Patchbay::new(store, ring, NativeHost, config);
+        let patchbay = Patchbay::new(store, ring, NativeHost, config).with_operators(self.operators.clone());
         Native(Arc::new(patchbay.with_audit(audit::wanted(self.settings))))
     }
 

@@ -24,6 +24,9 @@ pub const KEYS: &str = "PATCHBAY_KEYS";
 /// The variable with the tokens that callers may bring.
 pub const TOKENS: &str = "PATCHBAY_TOKENS";
 
+/// The variable with the tokens that operators may bring.
+pub const OPERATOR_TOKENS: &str = "PATCHBAY_OPERATOR_TOKENS";
+
 /// A registry of data connections for machine-learning platforms.
 #[derive(Debug, Parser)]
 #[command(version)]
@@ -96,19 +99,22 @@ pub struct StoreAt {
 /// What to do with tokens.
 #[derive(Debug, Subcommand)]
 pub enum TokensCommand {
-    /// Print a new token, this once, and the entry for PATCHBAY_TOKENS that knows it.
+    /// Print a new token, this once, and the entry for PATCHBAY_TOKENS or PATCHBAY_OPERATOR_TOKENS that knows it.
     Create(NewToken),
 }
 
 /// Whom a new token makes its bearer.
 #[derive(Debug, Args)]
 pub struct NewToken {
-    /// Who they are in their tenant: 1 to 255 bytes.
+    /// Who they are in their tenant, or among operators: 1 to 255 bytes.
     #[arg(long, value_parser = |subject: &str| Subject::new(subject))]
     pub subject: Subject,
     /// Their tenant, which sees nothing of another: 1 to 128 bytes.
-    #[arg(long, value_parser = |tenant: &str| Tenant::new(tenant))]
-    pub tenant: Tenant,
+    #[arg(long, required_unless_present = "operator", value_parser = |tenant: &str| Tenant::new(tenant))]
+    pub tenant: Option<Tenant>,
+    /// Make them an operator instead, who rotates keys over all tenants and may do nothing else.
+    #[arg(long, conflicts_with_all = ["tenant", "email", "admin"])]
+    pub operator: bool,
     /// The e-mail address that workspaces may know them by.
     #[arg(long, value_parser = |address: &str| identity::email(address))]
     pub email: Option<Subject>,
@@ -311,6 +317,14 @@ pub fn tokens() -> anyhow::Result<Option<String>> {
     variable(TOKENS)
 }
 
+/// The entries of `PATCHBAY_OPERATOR_TOKENS`.
+///
+/// # Errors
+/// Where the variable is not Unicode; its text is not repeated.
+pub fn operators() -> anyhow::Result<Option<String>> {
+    variable(OPERATOR_TOKENS)
+}
+
 fn variable(name: &str) -> anyhow::Result<Option<String>> {
     match std::env::var(name) {
         Ok(text) => Ok(Some(text)),
@@ -343,6 +357,6 @@ pub fn refuse_unknown_variables() -> anyhow::Result<()> {
     let command = Cli::command();
     variables::refuse_unknown(|name| {
         let named = command.get_arguments().filter_map(clap::Arg::get_env);
-        [KEYS, TOKENS].contains(&name) || named.into_iter().any(|env| env == name)
+        [KEYS, TOKENS, OPERATOR_TOKENS].contains(&name) || named.into_iter().any(|env| env == name)
     })
 }

@@ -5,6 +5,7 @@ mod json;
 pub mod keys;
 mod life;
 pub mod oidc;
+pub mod operators;
 mod remembered;
 pub mod settings;
 pub mod source;

@@ -6,6 +6,7 @@ use super::Authentication;
 use super::fetched::Fetched;
 use super::keys::{KeySet, Verify};
 use super::oidc::{ClaimIs, ClaimPath, Oidc, Rules};
+use super::operators::Operators;
 use super::source::{Source, Url};
 use super::tokens::Tokens;
 use crate::model::{Invalid, Workspaces};
@@ -21,8 +22,10 @@ const CLAIM_TENANT: &str = "PATCHBAY_CLAIM_TENANT";
 const CLAIM_ADMIN: &str = "PATCHBAY_CLAIM_ADMIN";
 const CLAIM_EMAIL: &str = "PATCHBAY_CLAIM_EMAIL";
 
+const OPERATOR_TOKENS: &str = "PATCHBAY_OPERATOR_TOKENS";
+
 /// The variables that [`CallerSettings`] are read from.
-pub const VARIABLES: [&str; 10] = [
+pub const VARIABLES: [&str; 11] = [
     AUTH,
     WORKSPACES,
     TOKENS,
@@ -33,6 +36,7 @@ pub const VARIABLES: [&str; 10] = [
     CLAIM_TENANT,
     CLAIM_ADMIN,
     CLAIM_EMAIL,
+    OPERATOR_TOKENS,
 ];
 
 /// A setting that is missing, of no use, or means nothing. Names it, and repeats no secret.
@@ -76,6 +80,8 @@ pub struct CallerSettings {
     pub claim_admin: Option<ClaimIs>,
     /// `PATCHBAY_CLAIM_EMAIL`: the claim with the e-mail address, `email` unless told otherwise.
     pub claim_email: Option<ClaimPath>,
+    /// `PATCHBAY_OPERATOR_TOKENS`: entries, see [`Operators::parse`]. They count whatever the mode is.
+    pub operators: Option<String>,
 }
 
 impl CallerSettings {
@@ -112,6 +118,7 @@ impl CallerSettings {
                 None => None,
             },
             claim_email: path(CLAIM_EMAIL)?,
+            operators: variable(OPERATOR_TOKENS)?,
         })
     }
 
@@ -148,6 +155,17 @@ impl CallerSettings {
             (_, Some(Workspaces::Open)) => Err(WrongSetting(format!("{WORKSPACES} may be open only with {AUTH}=off"))),
             (_, _) => Ok(Workspaces::Managed),
         }
+    }
+
+    /// Whose tokens make an operator.
+    ///
+    /// # Errors
+    /// Names what is wrong with them.
+    pub fn operators(&self) -> Result<Operators, WrongSetting> {
+        let Some(entries) = &self.operators else {
+            return Ok(Operators::default());
+        };
+        Operators::parse(entries).map_err(|wrong| WrongSetting(format!("{OPERATOR_TOKENS}: {wrong}")))
     }
 
     /// What [`Self::tokens`] come to, where they are asked for.

@@ -92,19 +92,48 @@ impl Entry {
     }
 
     fn parse(entry: &str) -> Result<Self, Invalid> {
-        let (mut digest, mut tenant, mut subject, mut address, mut expires, mut admin) =
-            (None, None, None, None, None, false);
+        let words = Words::parse(entry)?;
+        Ok(Self {
+            digest: Words::needed("sha256", words.digest)?,
+            caller: Caller {
+                tenant: Words::needed("tenant", words.tenant)?,
+                subject: Words::needed("subject", words.subject)?,
+                email: words.email,
+                admin: words.admin,
+            },
+            expires: words.expires,
+        })
+    }
+}
+
+/// What the words of an entry say.
+#[derive(Default)]
+pub(super) struct Words {
+    pub(super) digest: Option<Digest>,
+    pub(super) tenant: Option<Tenant>,
+    pub(super) subject: Option<Subject>,
+    pub(super) email: Option<Subject>,
+    pub(super) expires: Option<Timestamp>,
+    pub(super) admin: bool,
+}
+
+impl Words {
+    pub(super) fn parse(entry: &str) -> Result<Self, Invalid> {
+        let mut words = Self::default();
         for word in entry.split_ascii_whitespace() {
             let (name, value) = word.split_once('=').unwrap_or((word, ""));
             let about = |wrong: Invalid| Invalid(format!("`{name}` {wrong}"));
             let value = decode(value).ok_or_else(|| Invalid("a value must be UTF-8, with % only in %XX".into()))?;
             let again = match name {
-                "sha256" => digest.replace(Digest::from_hex(&value).map_err(about)?).is_some(),
-                "tenant" => tenant.replace(Tenant::new(&value).map_err(about)?).is_some(),
-                "subject" => subject.replace(Subject::new(&value).map_err(about)?).is_some(),
-                "email" => address.replace(email(&value).map_err(about)?).is_some(),
-                "expires" => expires.replace(Timestamp::parse(&value).map_err(about)?).is_some(),
-                "admin" if word == name => std::mem::replace(&mut admin, true),
+                "sha256" => words.digest.replace(Digest::from_hex(&value).map_err(about)?).is_some(),
+                "tenant" => words.tenant.replace(Tenant::new(&value).map_err(about)?).is_some(),
+                "subject" => words.subject.replace(Subject::new(&value).map_err(about)?).is_some(),
+                "email" => words.email.replace(email(&value).map_err(about)?).is_some(),
+                "expires" => words
+                    .expires
+                    .replace(Timestamp::parse(&value).map_err(about)?)
+                    .is_some(),
+                "admin" if word == name => std::mem::replace(&mut words.admin, true),
                 _ => {
                     return Err(Invalid(
                         "a word must be sha256=…, tenant=…, subject=…, email=…, expires=… or admin".into(),
@@ -115,23 +144,16 @@ impl Entry {
                 return Err(Invalid(format!("`{name}` is given twice")));
             }
         }
-        let missing = |name: &str| Invalid(format!("`{name}` is missing"));
-        Ok(Self {
-            digest: digest.ok_or_else(|| missing("sha256"))?,
-            caller: Caller {
-                tenant: tenant.ok_or_else(|| missing("tenant"))?,
-                subject: subject.ok_or_else(|| missing("subject"))?,
-                email: address,
-                admin,
-            },
-            expires,
-        })
+        Ok(words)
+    }
+
+    pub(super) fn needed<T>(name: &str, word: Option<T>) -> Result<T, Invalid> {
+        word.ok_or_else(|| Invalid(format!("`{name}` is missing")))
     }
 }
 
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let encoded = |value| utf8_percent_encode(value, ENCODED);
         let Caller {
             tenant,
             subject,
@@ -156,6 +178,11 @@ impl fmt::Display for Entry {
             None => Ok(()),
         }
     }
+}
+
+/// A value as an entry has it.
+pub(super) fn encoded(value: &str) -> impl fmt::Display {
+    utf8_percent_encode(value, ENCODED)
 }
 
 /// A value's text, if it is UTF-8 and each of its percent signs begins an escape.
@@ -184,20 +211,7 @@ impl Tokens {
     /// # Errors
     /// Names an entry by its place, and repeats nothing of it.
     pub fn parse(entries: &str) -> Result<Self, Invalid> {
-        let mut tokens = Vec::<Entry>::new();
-        let entries = entries.split(['\n', ',']).map(str::trim);
-        for (place, entry) in entries.filter(|entry| !entry.is_empty()).enumerate() {
-            let wrong = |what: Invalid| Invalid(format!("entry {}: {what}", place + 1));
-            let entry = Entry::parse(entry).map_err(wrong)?;
-            if tokens.iter().any(|known| known.digest == entry.digest) {
-                return Err(wrong(Invalid("the same token stands twice".into())));
-            }
-            tokens.push(entry);
-        }
-        if tokens.is_empty() {
-            return Err(Invalid("must name at least one token".into()));
-        }
-        Ok(Self(tokens))
+        parse_each(entries, Entry::parse).map(Self)
     }
 
     /// How many there are.
@@ -212,13 +226,7 @@ impl Tokens {
                 "it does not have the form of a Patchbay token",
             ));
         }
-        let digest = Digest::of(token.expose());
-        // Each is compared, and whole, wherever the right one stands.
-        let found = self.0.iter().fold(None, |found, entry| {
-            let same = bool::from(entry.digest.0.ct_eq(&digest.0));
-            if same { Some(entry) } else { found }
-        });
-        match found {
+        match find(&self.0, token) {
             None => Err(Unauthenticated::Invalid("it is none of the tokens in PATCHBAY_TOKENS")),
             Some(entry) if entry.expires.is_some_and(|expires| expires <= now) => {
                 Err(Unauthenticated::Invalid("its `expires` in PATCHBAY_TOKENS has passed"))
@@ -226,6 +234,48 @@ impl Tokens {
             Some(entry) => Ok(entry.caller.clone()),
         }
     }
+}
+
+/// An entry of any kind.
+pub(super) trait Known {
+    /// The digest of its token.
+    fn digest(&self) -> Digest;
+}
+
+impl Known for Entry {
+    fn digest(&self) -> Digest {
+        self.digest
+    }
+}
+
+/// Takes entries as [`Tokens::parse`] says, each as `parse` takes it.
+pub(super) fn parse_each<E: Known>(
+    entries: &str,
+    parse: impl Fn(&str) -> Result<E, Invalid>,
+) -> Result<Vec<E>, Invalid> {
+    let mut known = Vec::<E>::new();
+    let entries = entries.split(['\n', ',']).map(str::trim);
+    for (place, entry) in entries.filter(|entry| !entry.is_empty()).enumerate() {
+        let wrong = |what: Invalid| Invalid(format!("entry {}: {what}", place + 1));
+        let entry = parse(entry).map_err(wrong)?;
+        if known.iter().any(|other| other.digest() == entry.digest()) {
+            return Err(wrong(Invalid("the same token stands twice".into())));
+        }
+        known.push(entry);
+    }
+    if known.is_empty() {
+        return Err(Invalid("must name at least one token".into()));
+    }
+    Ok(known)
+}
+
+/// The entry of this token. Each is compared, and whole, wherever the right one stands.
+pub(super) fn find<'e, E: Known>(known: &'e [E], token: Bearer<'_>) -> Option<&'e E> {
+    let digest = Digest::of(token.expose());
+    known.iter().fold(None, |found, entry| {
+        let same = bool::from(entry.digest().0.ct_eq(&digest.0));
+        if same { Some(entry) } else { found }
+    })
 }
 
 #[cfg(test)]

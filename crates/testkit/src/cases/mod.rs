@@ -15,6 +15,7 @@ mod details;
 mod heads;
 mod listing;
 mod members;
+mod operator;
 mod paging;
 mod races;
 mod reading;
@@ -89,4 +90,9 @@ pub fn cases_with_issuer() -> Vec<Case> {
     cases.retain(|case| !case.name.ends_with("while_authentication_is_off"));
     cases.extend(tokens::cases());
     cases
+}
+
+/// What holds where [`crate::operator::entry`] names an operator, and the store lends what a rotation takes.
+pub fn operator_cases() -> Vec<Case> {
+    operator::cases()
 }

@@ -1,6 +1,7 @@
 //! A store that is late, to show which lateness a suite bears with and which it does not.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -65,6 +66,8 @@ impl<S: Store> LateStore<S> {
 }
 
 impl<S: Store> Store for LateStore<S> {
+    type Sealings = Infallible;
+
     async fn create(&self, caller: &Caller, record: Record) -> Result<CreateOutcome, StoreError> {
         let lookups = [Lookup::Name(record.name.clone()), Lookup::Id(record.id)];
         let outcome = self.store.create(caller, record).await?;

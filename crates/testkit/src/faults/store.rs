@@ -1,6 +1,7 @@
 //! A store that does one thing wrong.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use patchbay_core::model::{
@@ -119,6 +120,8 @@ impl<S: Store> FaultyStore<S> {
 }
 
 impl<S: Store> Store for FaultyStore<S> {
+    type Sealings = Infallible;
+
     async fn create(&self, caller: &Caller, record: Record) -> Result<CreateOutcome, StoreError> {
         let caller = self.caller(caller, StoreFault::TenantsAreMixed);
         match self.fault {

@@ -2,6 +2,7 @@
 //! histories notices. Alone, one caller at a time, it is as good as the store inside (early acknowledgements apart).
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -113,6 +114,8 @@ impl<S: Store> RacyStore<S> {
 }
 
 impl<S: Store> Store for RacyStore<S> {
+    type Sealings = Infallible;
+
     async fn create(&self, caller: &Caller, record: Record) -> Result<CreateOutcome, StoreError> {
         self.put_off(caller).await?;
         if self.race == Race::OverwritingCreate {

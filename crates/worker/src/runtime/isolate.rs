@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use js_sys::Reflect;
 use patchbay_core::api::{Config, Readiness};
+use patchbay_core::identity::operators::Operators;
 use patchbay_core::seal::KeyRing;
 use wasm_bindgen::JsValue;
 use worker::Env;
@@ -23,6 +24,8 @@ const ANSWER_BYTES: usize = 8 * 1024 * 1024;
 pub struct Isolate {
     /// How the core is run.
     pub config: Config,
+    /// Whose tokens make an operator.
+    pub operators: Operators,
     /// The keys.
     pub ring: Arc<KeyRing>,
     /// What its requests hold of its memory.
@@ -65,6 +68,7 @@ impl Isolate {
                 workspaces: settings.workspaces,
                 answer_bytes: ANSWER_BYTES,
             },
+            operators: settings.operators,
             ring: Arc::new(settings.keys),
             memory: Memory::default(),
             owners: Rc::default(),

@@ -67,7 +67,8 @@ async fn serve(isolate: &Isolate, usage: &Rc<Usage>, head: &Parts, request: web_
         Rc::clone(&isolate.owners),
     );
     let patchbay = Patchbay::new(store, Arc::clone(&isolate.ring), WorkerHost, isolate.config.clone())
-        .with_readiness(Arc::clone(&isolate.readiness));
+        .with_readiness(Arc::clone(&isolate.readiness))
+        .with_operators(isolate.operators.clone());
     #[cfg(feature = "test-trigger")]
     usage.panic.set(super::trigger::of_request(&head.headers));
     let admitted = match patchbay.admit(head).await {
