@@ -116,11 +116,11 @@ pub fn requests(most: usize) -> impl Strategy<Value = Vec<Request>> {
     let pair =
         || (given("workspace_id", workspace()), given("connection_id", id())).prop_map(|(one, two)| vec![one, two]);
     let call = prop_oneof![
-        5 => (given("name", name()), given("type", Just("\"KAFKA\"".to_owned())), perhaps("details", details()))
+        8 => (given("name", name()), given("type", Just("\"KAFKA\"".to_owned())), perhaps("details", details()))
             .prop_map(|(name, kind, details)| ("connections/create", vec![name, kind, details])),
         3 => given("name", name()).prop_map(|name| ("connections/get", vec![name])),
         2 => given("id", id()).prop_map(|id| ("connections/get_by_id", vec![id])),
-        5 => (perhaps("workspace_id", workspace()), perhaps("limit", limit()), perhaps("cursor", cursor()))
+        8 => (perhaps("workspace_id", workspace()), perhaps("limit", limit()), perhaps("cursor", cursor()))
             .prop_map(|(workspace, limit, cursor)| ("connections/list", vec![workspace, limit, cursor])),
         6 => pair().prop_map(|pair| ("connections/add_to_workspace", pair)),
         3 => pair().prop_map(|pair| ("connections/remove_from_workspace", pair)),
@@ -128,12 +128,12 @@ pub fn requests(most: usize) -> impl Strategy<Value = Vec<Request>> {
         3 => given("workspace_name", name()).prop_map(|name| ("workspaces/create", vec![name])),
         2 => perhaps("user_id", user())
             .prop_map(|of| ("workspaces/list", vec![of])),
-        4 => (given("workspace_id", workspace()), given("user_id", user()), perhaps("email", email()), perhaps("user_type", role()))
+        2 => (given("workspace_id", workspace()), given("user_id", user()), perhaps("email", email()), perhaps("user_type", role()))
             .prop_map(|(at, user, email, role)| ("workspaces/add_user", vec![at, user, email, role])),
         1 => (given("workspace_id", workspace()), given("email", email()), perhaps("user_type", role()))
             .prop_map(|(at, email, role)| ("workspaces/add_user", vec![at, email, role])),
-        2 => given("workspace_id", workspace()).prop_map(|at| ("workspaces/list_users", vec![at])),
-        2 => (given("workspace_id", workspace()), perhaps("user_id", user()), perhaps("email", email()))
+        1 => given("workspace_id", workspace()).prop_map(|at| ("workspaces/list_users", vec![at])),
+        1 => (given("workspace_id", workspace()), perhaps("user_id", user()), perhaps("email", email()))
             .prop_map(|(at, user, email)| ("workspaces/remove_user", vec![at, user, email])),
         1 => Just(("connections/nothing", vec![])),
     ];
