@@ -1,5 +1,6 @@
 //! The audit trail of the real binary: what is in it, and what `patchbay audit verify` says.
 
+#![cfg(feature = "native")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod common;
