@@ -80,7 +80,7 @@ pub trait Sealings {
         after: Option<Place>,
     ) -> impl Future<Output = Result<Step<BTreeMap<KeyId, u64>>, StoreError>>;
 
-    /// Walks over records: at most `most`, and no more than [`limits::RESEALED_BYTES`](crate::limits::RESEALED_BYTES) of
+    /// Walks over records: at most `most`, and no more than [`limits::RESEALED_BYTES`] of
     /// sealed bytes, but one where it alone has more. What cannot be read is told of in its place, and passed.
     fn sealed(
         &self,

@@ -20,6 +20,15 @@ use crate::operator;
 #[derive(Debug, Clone, Copy)]
 pub struct Nobody;
 
+impl Nobody {
+    /// How a target knows its callers so that this one is none: by a token whose digest is all noughts, which nobody has.
+    #[allow(clippy::expect_used, reason = "a constant")]
+    pub fn authentication() -> Authentication {
+        let entry = format!("sha256={} tenant=nobody subject=nobody", "0".repeat(64));
+        Authentication::Tokens(Tokens::parse(&entry).expect("an entry").into())
+    }
+}
+
 /// Answers HTTP-shaped requests. A `Content-Length` beyond the body announces a body that never comes.
 pub trait Target {
     /// Sends one request; on behalf of `caller`, or of everybody where authentication is off. An answer that does not
@@ -89,7 +98,7 @@ impl<S: Store + Clone> InProcess<S> {
             let patchbay = patchbay(store.clone(), authentication, workspaces, answer_bytes);
             Rc::new(patchbay.with_audit(audit))
         };
-        let (everybody, nobody) = (of(Authentication::off()), of(of_nobody()));
+        let (everybody, nobody) = (of(Authentication::off()), of(Nobody::authentication()));
         Self {
             store,
             workspaces,
@@ -123,13 +132,6 @@ impl<S: Store + Clone> InProcess<S> {
         callers.push((caller.clone(), Rc::clone(&made)));
         made
     }
-}
-
-/// Callers must bring a token whose digest is all noughts, which nobody has.
-#[allow(clippy::expect_used, reason = "a constant")]
-fn of_nobody() -> Authentication {
-    let entry = format!("sha256={} tenant=nobody subject=nobody", "0".repeat(64));
-    Authentication::Tokens(Tokens::parse(&entry).expect("an entry").into())
 }
 
 #[allow(clippy::expect_used, reason = "a constant")]

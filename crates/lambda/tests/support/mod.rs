@@ -16,7 +16,7 @@ use patchbay_core::model::{Caller, Workspaces};
 use patchbay_core::seal::KeyRing;
 use patchbay_core::store::Store;
 use patchbay_lambda::{Event, Function, Invocation};
-use patchbay_testkit::{SystemHost, Target};
+use patchbay_testkit::{Nobody, SystemHost, Target};
 use serde_json::{Map, Value, json};
 
 /// The longest that Lambda takes of a reply, and what we keep to of it, and behind a load balancer.
@@ -199,9 +199,13 @@ impl<S: Store + Clone> Events<S> {
             return Rc::clone(function);
         }
         let authentication = caller.map_or_else(Authentication::off, |caller| Authentication::Off(caller.clone()));
-        let made = Rc::new(function(self.store.clone(), authentication, self.workspaces, ""));
+        let made = self.made(authentication);
         functions.push((caller.cloned(), Rc::clone(&made)));
         made
+    }
+
+    fn made(&self, authentication: Authentication) -> Rc<Function<S, SystemHost>> {
+        Rc::new(function(self.store.clone(), authentication, self.workspaces, ""))
     }
 }
 
@@ -211,7 +215,10 @@ impl<S: Store + Clone> Target for Events<S> {
         caller: Option<&'a Caller>,
         request: Request<Bytes>,
     ) -> LocalBoxFuture<'a, Result<Response<Bytes>, String>> {
-        let function = self.of(caller);
+        let function = match request.extensions().get() {
+            Some(Nobody) => self.made(Nobody::authentication()),
+            None => self.of(caller),
+        };
         let event = self.shape.event(&request);
         Box::pin(async move {
             let answer = invoke(&function, &event).await;
