@@ -7,93 +7,15 @@ mod common;
 
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::path::Path;
-use std::process::Command;
 
-use patchbay_core::api::Host as _;
-use patchbay_core::identity::Authentication;
-use patchbay_testkit::SystemHost;
-use patchbay_testkit::canaries::{Canaries, Flight, Landed, Scanner};
-use patchbay_testkit::issuer::{AUDIENCE, By, CLAIM_ADMIN, ISSUER, Issuer};
+use patchbay_testkit::canaries::{Canaries, Scanner};
 use tempfile::TempDir;
 
+use common::canaries::{Callers, went_everywhere};
 use common::{Server, done, patchbay, started, upkeep};
 
-/// Each has some sixty secrets.
+/// Each has some eighty secrets.
 const ROUNDS: usize = 40;
-
-/// Who is let in, and with what.
-struct Callers {
-    issuer: Issuer,
-    /// An opaque token, and its entry.
-    token: String,
-    entry: String,
-}
-
-impl Callers {
-    fn new(data: &Path) -> Self {
-        let create = [
-            "tokens",
-            "create",
-            "--tenant",
-            "default",
-            "--subject",
-            "anonymous",
-            "--admin",
-        ];
-        let printed = done(upkeep(data, &create));
-        let lines: Vec<_> = printed.lines().collect();
-        let issuer = Issuer::default();
-        let [token, entry] = [lines[1], lines[4]].map(str::to_owned);
-        Self { issuer, token, entry }
-    }
-
-    fn let_in(&self, command: &mut Command) {
-        command
-            .env("PATCHBAY_AUTH", "oidc+tokens")
-            .env("PATCHBAY_TOKENS", &self.entry)
-            .env("PATCHBAY_ISSUER", ISSUER)
-            .env("PATCHBAY_AUDIENCE", AUDIENCE)
-            .env("PATCHBAY_JWKS", self.issuer.jwks())
-            .env("PATCHBAY_CLAIM_ADMIN", CLAIM_ADMIN);
-    }
-
-    /// Takes canaries through a server that asks for tokens: right ones of either kind, and every wrong one.
-    fn fly(&self, address: &str, canaries: &mut Canaries) -> Landed {
-        canaries.add("an opaque token", &self.token["patchbay_".len()..]);
-        let everybody = Authentication::anonymous();
-        let mut tokens = vec![self.token.clone()];
-        for by in By::ALL.into_iter().cycle().take(20) {
-            let token = self.issuer.token(by, &everybody, SystemHost.now());
-            canaries.add_jwt(&format!("a token by {by:?}"), &token);
-            tokens.push(token);
-        }
-        let mut wrong = Vec::new();
-        for (name, token) in self.issuer.bad(SystemHost.now()) {
-            canaries.add_jwt(&name, &token);
-            let token = token.replace(['\r', '\n'], "");
-            wrong.push(format!(
-                "POST /v1/api/connections/list HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\
-                 authorization: Bearer {token}\r\ncontent-length: 2\r\n\r\n{{}}"
-            ));
-        }
-        let mut tokens = tokens.iter().cycle().cloned();
-        let mut flight = Flight::new(address, canaries, move || tokens.next());
-        for request in wrong {
-            flight.send(request.as_bytes()).unwrap();
-        }
-        flight.fly(ROUNDS).unwrap()
-    }
-}
-
-/// Every way that a request goes wrong was gone.
-fn went_everywhere(landed: &Landed, canaries: &Canaries) {
-    let statuses: Vec<u16> = landed.statuses.keys().copied().collect();
-    for status in [200, 204, 400, 401, 404, 405, 409, 413, 415, 431] {
-        assert!(statuses.contains(&status), "no {status} among {statuses:?}");
-    }
-    assert!(canaries.count() > 2_000, "only {} secrets", canaries.count());
-}
 
 #[test]
 fn no_secret_is_in_any_file_log_metric_backup_export_or_error_and_one_that_is_put_there_is_found() {
@@ -106,15 +28,16 @@ fn no_secret_is_in_any_file_log_metric_backup_export_or_error_and_one_that_is_pu
     command
         .args(["--log", "debug", "--metrics-listen", "127.0.0.1:0"])
         .stderr(File::create(&log).unwrap());
-    callers.let_in(&mut command);
+    command.envs(callers.settings());
     let (child, lines) = started(command);
     let [address, metrics] = [0, 1].map(|line| {
         let (_, address) = lines.lines().nth(line).unwrap().split_once("http://").unwrap();
         address.trim_end_matches("/metrics").to_owned()
     });
     let server = Server { child, address };
-    let landed = callers.fly(&server.address, &mut canaries);
-    went_everywhere(&landed, &canaries);
+    let landed = callers.fly(&server.address, &mut canaries, ROUNDS);
+    went_everywhere(&landed, &canaries, ROUNDS);
+    assert!(landed.statuses.contains_key(&431), "{:?}", landed.statuses);
     let scrape = Server::ask(
         &metrics,
         b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",

@@ -9,17 +9,14 @@ use std::fs::File;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::{BehaviorVersion, Builder, Credentials, Region};
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ProvisionedThroughput,
-    ScalarAttributeType,
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ProvisionedThroughput, ScalarAttributeType,
 };
 use patchbay_core::model::Workspaces;
-use patchbay_dynamodb::client::http_client;
 use patchbay_testkit::canaries::{Canaries, Flight, Scanner};
 use patchbay_testkit::{Address, DynamoDbLocal, Setting, cases, run};
 
+use common::dynamodb::{client, dump};
 use common::{Server, done, refused};
 
 const KEYS: &str = "k1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
@@ -58,16 +55,6 @@ fn serve(table: &str) -> Command {
 
 fn make(table: &str) -> String {
     done(command(table, &["table", "create"]))
-}
-
-fn client() -> Client {
-    let config = Builder::new()
-        .behavior_version(BehaviorVersion::v2026_01_12())
-        .endpoint_url(DynamoDbLocal::shared().url())
-        .region(Region::from_static("eu-central-1"))
-        .credentials_provider(Credentials::new("local", "local", None, None, "tests"))
-        .http_client(http_client());
-    Client::from_conf(config.build())
 }
 
 /// Makes a table with these keys, all strings.
@@ -157,19 +144,6 @@ fn what_was_stored_is_there_after_a_restart_and_the_log_shows_no_details() {
     server.stop();
 }
 
-/// All that is in a value.
-fn bytes(value: &AttributeValue) -> Vec<u8> {
-    match value {
-        AttributeValue::S(text) | AttributeValue::N(text) => text.clone().into_bytes(),
-        AttributeValue::B(blob) => blob.as_ref().to_vec(),
-        AttributeValue::M(map) => map
-            .iter()
-            .flat_map(|(name, value)| [name.as_bytes().to_vec(), bytes(value)].concat())
-            .collect(),
-        other => panic!("nothing of this kind is stored: {other:?}"),
-    }
-}
-
 #[tokio::test]
 async fn no_secret_is_in_the_table_the_log_or_an_error() {
     let table = fresh();
@@ -184,17 +158,7 @@ async fn no_secret_is_in_the_table_the_log_or_an_error() {
     assert_eq!(server.stop().0, Some(0));
     assert!(canaries.count() > 400, "only {} secrets", canaries.count());
 
-    let (mut dump, mut after) = (Vec::new(), None);
-    loop {
-        let page = client().scan().table_name(&table).set_exclusive_start_key(after);
-        let page = page.send().await.unwrap();
-        let values = page.items.iter().flatten().flat_map(|item| item.values());
-        values.for_each(|value| dump.extend([bytes(value), vec![b'\n']].concat()));
-        after = page.last_evaluated_key;
-        if after.is_none() {
-            break;
-        }
-    }
+    let dump = dump(&table).await;
     assert!(String::from_utf8_lossy(&dump).contains(Flight::NAMES));
     let scanner = Scanner::new(&canaries).unwrap();
     assert_eq!(scanner.bytes("the table", &dump), []);

@@ -3,16 +3,23 @@
 #![cfg(all(feature = "dynamodb", feature = "lambda"))]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
+mod common;
+
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use patchbay_core::api::Host as _;
 use patchbay_core::model::{Caller, Subject, Tenant};
+use patchbay_testkit::canaries::{Canaries, Flight, Scanner};
 use patchbay_testkit::issuer::{AUDIENCE, By, Issuer, Manner, Published};
-use patchbay_testkit::lambda::{EmptyDynamoDb, Function, SecretsManager};
+use patchbay_testkit::lambda::{EmptyDynamoDb, Function, Gateway, SecretsManager};
 use patchbay_testkit::{DynamoDbLocal, SystemHost};
-use serde_json::Value;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use common::canaries::{Callers, went_everywhere};
+use common::dynamodb::dump;
 
 const RING: &str = "k1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 const EVENT: &str = include_str!("../../lambda/tests/events/http-api.json");
@@ -41,7 +48,7 @@ fn table(name: &str) -> String {
 /// Starts the function; gives it, or that it did not start, and where its log is.
 async fn start(test: &str, variables: &[(&str, &str)]) -> (anyhow::Result<Function>, PathBuf) {
     let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("function-{test}.log"));
-    let function = Function::start(binary(), variables, File::create(&log).unwrap().into()).await;
+    let function = Function::start(binary(), variables, Some(File::create(&log).unwrap())).await;
     (function, log)
 }
 
@@ -281,4 +288,87 @@ async fn a_table_out_of_reach_is_503_once_there_is_a_call_and_no_failed_start() 
         reply.contains("\"statusCode\":503") && reply.contains("\"retry-after\""),
         "{reply}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secret_is_in_the_functions_log_table_or_answers_whoever_hands_over_the_event() {
+    const ROUNDS: usize = 10;
+    let folder = TempDir::new().unwrap();
+    let table = table("canaries");
+    let callers = Callers::new(folder.path());
+    let mut canaries = Canaries::default();
+    let ring = format!("k1:{}AAAAAAAAAAA", canaries.fresh_token("a key"));
+    let (role, session) = (
+        canaries.fresh_token("the role's key"),
+        canaries.fresh_token("its session"),
+    );
+    let settings = callers.settings();
+    let mut variables: Vec<_> = settings.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    variables.extend([
+        ("AWS_SECRET_ACCESS_KEY", role.as_str()),
+        ("AWS_SESSION_TOKEN", &session),
+        ("PATCHBAY_DYNAMODB_ENDPOINT", DynamoDbLocal::shared().url()),
+        ("PATCHBAY_KEYS", &ring),
+        ("PATCHBAY_LOG", "trace"),
+        ("PATCHBAY_TABLE", &table),
+    ]);
+    let (function, log) = start("canaries", &variables).await;
+    let gateway = Gateway::start(function.unwrap()).await.unwrap();
+    let landed = tokio::task::block_in_place(|| callers.fly(gateway.authority(), &mut canaries, ROUNDS));
+    went_everywhere(&landed, &canaries, ROUNDS);
+    assert!(!landed.statuses.contains_key(&502), "{:?}", landed.statuses);
+
+    let mut told = Vec::new();
+    for event in events_that_are_none(&callers.token, &mut canaries) {
+        let answered = gateway.invoke(event).await;
+        told.extend(answered.map_or_else(|failure| failure.message.into(), |answered| answered.payload));
+    }
+    let refused = String::from_utf8_lossy(&told).matches("\"statusCode\":400").count();
+    assert_eq!(refused, 8, "one of nine is not even JSON");
+    drop(gateway);
+
+    let kept = dump(&table).await;
+    let said = fs::read(log).unwrap();
+    let scanner = Scanner::new(&canaries).unwrap();
+    for (place, bytes) in [
+        ("an answer", &landed.shown),
+        ("an answer to an event that is none", &told),
+        ("the table", &kept),
+        ("the log", &said),
+    ] {
+        assert_eq!(scanner.bytes(place, bytes), []);
+    }
+    // This is where it keeps and says things.
+    for (place, sign) in [
+        (&kept, Flight::NAMES),
+        (&said, Flight::NAMES),
+        (&said, "connections/create"),
+    ] {
+        assert!(String::from_utf8_lossy(place).contains(sign));
+    }
+}
+
+/// Events that no request was made into, by somebody who is let in, each with a secret.
+fn events_that_are_none(token: &str, canaries: &mut Canaries) -> Vec<String> {
+    type Write<'w> = &'w dyn Fn(&str) -> Value;
+    let wrong: [(&str, &str, Write<'_>); 8] = [
+        ("a method that is none", "/requestContext/http/method", &|s| json!(s)),
+        ("a path that is no text", "/rawPath", &|s| json!([s])),
+        ("a header that is none", "/headers/accept", &|s| json!(format!("{s}\n"))),
+        ("headers in a list", "/headers", &|s| json!([s])),
+        ("a body that is no text", "/body", &|s| json!({ "details": s })),
+        ("a body that is no Base64", "/body", &|s| json!(s)),
+        ("a context that is none", "/requestContext", &|s| json!(s)),
+        ("an event that is a text", "", &|s| json!(s)),
+    ];
+    let mut event: Value = serde_json::from_str(EVENT).unwrap();
+    event["headers"]["authorization"] = format!("Bearer {token}").into();
+    event["isBase64Encoded"] = true.into();
+    let mut events = Vec::from(wrong.map(|(what, place, write)| {
+        let mut event = event.clone();
+        *event.pointer_mut(place).unwrap() = write(&canaries.fresh(what));
+        event.to_string()
+    }));
+    events.push(format!("{{\"body\":\"{}", canaries.fresh("an event that breaks off")));
+    events
 }

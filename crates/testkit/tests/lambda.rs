@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -117,7 +116,7 @@ async fn an_invocation_ends_at_its_time_out_and_an_answer_to_another_is_refused(
 
 #[tokio::test]
 async fn a_function_that_ends_instead_of_asking_for_an_event_has_not_started() {
-    let started = Function::start(Path::new("/bin/false"), &[], Stdio::null()).await;
+    let started = Function::start(Path::new("/bin/false"), &[], None).await;
     let error = started.err().unwrap().to_string();
     assert!(error.contains("Runtime.ExitError"), "{error}");
 }

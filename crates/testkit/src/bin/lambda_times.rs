@@ -1,7 +1,6 @@
 //! Takes the times of functions: started as Lambda starts them, over DynamoDB Local, side by side.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, ensure};
@@ -161,7 +160,7 @@ impl Bench {
         if kind != Kind::Yardstick {
             variables.push(("SSL_CERT_FILE", self.roots));
         }
-        Function::start(self.bootstrap(kind), &variables, Stdio::null()).await
+        Function::start(self.bootstrap(kind), &variables, None).await
     }
 
     fn bootstrap(&self, kind: Kind) -> &Path {

@@ -292,7 +292,8 @@ impl<'c> Flight<'c> {
         let (_, details) = self.details("details in chunks that are too many");
         let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
         let first = format!("{:x}\r\n{details}\r\n", details.len());
-        let request = self.head("connections/create", &chunked) + &first + &chunk.repeat(9);
+        // Whole: who reads it to its end before it answers waits for one.
+        let request = self.head("connections/create", &chunked) + &first + &chunk.repeat(9) + "0\r\n\r\n";
         self.send(request.as_bytes())?;
         let (_, details) = self.details("details behind a byte that is no text");
         let mut request = self.request("connections/create", "", &format!("?{details}"));

@@ -1,5 +1,6 @@
 //! A packaged function, started the way Lambda starts it.
 
+use std::fs::File;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -24,13 +25,17 @@ pub struct Function {
 }
 
 impl Function {
-    /// Starts `bootstrap` with nothing in its environment but what Lambda puts there, and `variables`. What it writes
-    /// goes to `log`.
+    /// Starts `bootstrap` with nothing in its environment but what Lambda puts there, and `variables`. What it writes,
+    /// on either stream, goes to `log`, or nowhere.
     ///
     /// # Errors
     /// Where it does not come to ask for an event, and why.
-    pub async fn start(bootstrap: &Path, variables: &[(&str, &str)], log: Stdio) -> anyhow::Result<Self> {
+    pub async fn start(bootstrap: &Path, variables: &[(&str, &str)], log: Option<File>) -> anyhow::Result<Self> {
         let api = RuntimeApi::start().await?;
+        let written = || match &log {
+            Some(log) => Ok::<_, std::io::Error>(log.try_clone()?.into()),
+            None => Ok(Stdio::null()),
+        };
         let folder = bootstrap.parent().context("the function is in no folder")?;
         let mut command = Command::new(bootstrap);
         command
@@ -59,8 +64,8 @@ impl Function {
             ])
             .envs(variables.iter().copied())
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log);
+            .stdout(written()?)
+            .stderr(written()?);
         let began = Instant::now();
         let child = command
             .spawn()
