@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use patchbay_core::identity::Authentication;
+use patchbay_core::identity::fetched::{Dispatch, Fetched, Renewal};
 use patchbay_core::identity::operators::Operators;
 pub use patchbay_core::identity::settings::WrongSetting;
 use patchbay_core::identity::settings::{self as callers, CallerSettings};
@@ -64,22 +65,18 @@ const LOG: &str = "PATCHBAY_LOG";
 const KEYS: &str = "PATCHBAY_KEYS";
 
 impl Settings {
-    /// What the variables mean.
+    /// What the variables mean where an issuer is asked for its keys so.
     ///
     /// # Errors
     /// The first of them that means nothing, or that there is no such setting.
-    pub fn read(variables: &Variables) -> Result<Self, WrongSetting> {
+    pub fn read(variables: &Variables, dispatch: Dispatch) -> Result<Self, WrongSetting> {
         let is_known =
             |name: &str| [READS, EDGE_MAX_AGE, LOG, KEYS].contains(&name) || callers::VARIABLES.contains(&name);
         if let Some(unknown) = variables.keys().find(|name| !is_known(name)) {
             return Err(WrongSetting(format!("{unknown} is not a setting of Patchbay")));
         }
         let callers = CallerSettings::read(|name| Ok::<_, WrongSetting>(variables.get(name).cloned()))?;
-        let fetched = |_| {
-            Err(WrongSetting(
-                "PATCHBAY_AUTH=oidc needs PATCHBAY_JWKS: a Worker fetches no keys".into(),
-            ))
-        };
+        let fetched = |source| Ok::<_, WrongSetting>(Fetched::new(source, Renewal::Behind, dispatch));
         let authentication = callers.authentication(verify_in_rust, fetched)?;
         let workspaces = callers.workspaces()?;
         let keys = variables.get(KEYS).ok_or_else(|| {
@@ -148,7 +145,8 @@ mod tests {
 
     fn read(variables: &[(&str, &str)]) -> Result<Settings, String> {
         let named = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        Settings::read(&variables.iter().map(named).collect()).map_err(|wrong| wrong.to_string())
+        let variables = variables.iter().map(named).collect();
+        Settings::read(&variables, Box::new(|_| {})).map_err(|wrong| wrong.to_string())
     }
 
     #[test]
@@ -177,6 +175,26 @@ mod tests {
         assert_eq!(settings.log, Log::Failures);
         let settings = read(&[RING, OFF, (READS, "strong")]).unwrap();
         assert_eq!((settings.workspaces, settings.reads), (Workspaces::Open, Reads::Strong));
+    }
+
+    #[test]
+    fn an_issuer_is_asked_for_keys_that_are_not_given() {
+        let issuer = [
+            RING,
+            ("PATCHBAY_AUTH", "oidc"),
+            ("PATCHBAY_ISSUER", "https://issuer.example"),
+            ("PATCHBAY_AUDIENCE", "patchbay"),
+        ];
+        let source = |more: &[(&str, &str)]| {
+            let Authentication::Oidc(oidc) = read(&[&issuer, more].concat()).unwrap().authentication else {
+                panic!("callers bring tokens");
+            };
+            oidc.source().unwrap().to_string()
+        };
+        let document = "https://issuer.example/.well-known/openid-configuration";
+        assert_eq!(source(&[]), document);
+        let url = "https://keys.example/a";
+        assert_eq!(source(&[("PATCHBAY_JWKS_URL", url)]), url);
     }
 
     #[test]

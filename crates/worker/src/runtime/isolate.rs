@@ -12,7 +12,7 @@ use wasm_bindgen::JsValue;
 use worker::Env;
 
 use super::bindings::Bindings;
-use super::log;
+use super::{issuer, log};
 use crate::memory::Memory;
 use crate::owners::Owners;
 use crate::settings::{Log, Reads, Settings, Variables};
@@ -58,7 +58,8 @@ impl Isolate {
     fn new(env: &Env) -> Result<Self, String> {
         #[cfg(panic = "unwind")]
         super::panics::log_the_place();
-        let settings = Settings::read(&variables(env)?).map_err(|error| error.to_string())?;
+        let settings = Settings::read(&variables(env)?, issuer::dispatch());
+        let settings = settings.map_err(|error| error.to_string())?;
         for key in settings.authentication.left_out() {
             log::left_out(key);
         }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use patchbay_core::api::{Answer, LogLine};
 use patchbay_core::audit::Record;
-use patchbay_core::identity::keys::LeftOut;
+use patchbay_core::identity::keys::{KeySet, LeftOut};
 use serde::Serialize;
 use worker::{console_error, console_log, console_warn};
 
@@ -107,6 +107,84 @@ pub fn left_out(key: &LeftOut) {
         why: key.why,
     };
     console_warn!("{}", serde_json::to_string(&line).unwrap_or_default());
+}
+
+/// Logs that the issuer gave these keys.
+pub fn fetched(url: &str, keys: &KeySet) {
+    for key in keys.left_out() {
+        Issuer {
+            key_id: key.id.as_deref(),
+            why: Some(key.why),
+            ..Issuer::at(url, "INFO", "a key of the issuer is left out")
+        }
+        .write();
+    }
+    let line = match keys.count() {
+        0 => Issuer::at(
+            url,
+            "ERROR",
+            "the issuer has no keys that tokens may be signed with: none is taken",
+        ),
+        _ => Issuer::at(url, "INFO", "the issuer gave its keys"),
+    };
+    Issuer {
+        keys: Some(keys.count()),
+        ..line
+    }
+    .write();
+}
+
+/// Logs that the issuer gave no keys, and why; `known` says whether there are some that go on counting.
+pub fn not_fetched(url: &str, why: &str, known: bool) {
+    let (level, message) = if known {
+        ("WARN", "the issuer did not give its keys: those that are known go on")
+    } else {
+        (
+            "ERROR",
+            "the issuer did not give its keys: until it does, its tokens get 503",
+        )
+    };
+    Issuer {
+        why: Some(why),
+        ..Issuer::at(url, level, message)
+    }
+    .write();
+}
+
+/// What a line says of an issuer.
+#[derive(Serialize)]
+struct Issuer<'a> {
+    level: &'static str,
+    message: &'static str,
+    url: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keys: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<&'a str>,
+}
+
+impl<'a> Issuer<'a> {
+    fn at(url: &'a str, level: &'static str, message: &'static str) -> Self {
+        Self {
+            level,
+            message,
+            url,
+            keys: None,
+            key_id: None,
+            why: None,
+        }
+    }
+
+    fn write(&self) {
+        let line = serde_json::to_string(self).unwrap_or_default();
+        match self.level {
+            "INFO" => console_log!("{line}"),
+            "WARN" => console_warn!("{line}"),
+            _ => console_error!("{line}"),
+        }
+    }
 }
 
 /// Logs what an object wrote to KV, if it failed: it will try again.

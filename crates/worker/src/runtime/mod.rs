@@ -6,6 +6,7 @@ mod error;
 mod host;
 mod http;
 mod isolate;
+mod issuer;
 mod log;
 mod objects;
 mod panics;

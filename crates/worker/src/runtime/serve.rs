@@ -2,13 +2,16 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::http::request::Parts;
 use bytes::Bytes;
 use futures_channel::oneshot;
-use patchbay_core::api::{self, Answer, Host as _, Patchbay, Refusal};
+use futures_util::FutureExt as _;
+use patchbay_core::api::{self, Admitted, Answer, Host as _, Patchbay, Refusal};
+use patchbay_core::store::Store;
 use wasm_bindgen::JsValue;
-use worker::{Context, Env, event, web_sys};
+use worker::{Context, Delay, Env, event, web_sys};
 
 use super::bindings::Usage;
 use super::host::WorkerHost;
@@ -17,6 +20,10 @@ use super::panics::caught;
 use super::{http, log};
 use crate::edge::EdgeStore;
 use crate::settings::Log;
+
+/// How often a request looks whether an issuer has given its keys: this soon at first, and ever less often, but this
+/// often at least.
+const LOOKS: [Duration; 2] = [Duration::from_millis(10), Duration::from_millis(200)];
 
 /// The Worker's entry. A request goes on to its end where its client goes away: what is under way then is not cut off
 /// anywhere, and nothing of it stays behind in memory.
@@ -71,7 +78,7 @@ async fn serve(isolate: &Isolate, usage: &Rc<Usage>, head: &Parts, request: web_
         .with_operators(isolate.operators.clone());
     #[cfg(feature = "test-trigger")]
     usage.panic.set(super::trigger::of_request(&head.headers));
-    let admitted = match patchbay.admit(head).await {
+    let admitted = match admit(&patchbay, head).await {
         Ok(admitted) => admitted,
         Err(answer) => {
             http::discard(request, head).await;
@@ -89,5 +96,19 @@ async fn serve(isolate: &Isolate, usage: &Rc<Usage>, head: &Parts, request: web_
     match body {
         Ok(body) => patchbay.answer(admitted, body).await,
         Err(refusal) => admitted.refuse(refusal),
+    }
+}
+
+/// Admits a request by its head. Nothing but an issuer's keys is ever awaited for that, and another request may be the one
+/// that asks for them. The runtime lets none be woken by another, and may end that one without a word; so each looks again
+/// by a timer of its own, until the keys are there, or the core counts them as lost.
+async fn admit(patchbay: &Patchbay<impl Store, WorkerHost>, head: &Parts) -> Result<Admitted, Answer> {
+    let [mut pause, longest] = LOOKS;
+    loop {
+        if let Some(admitted) = patchbay.admit(head).now_or_never() {
+            return admitted;
+        }
+        Delay::from(pause).await;
+        pause = longest.min(pause * 2);
     }
 }
