@@ -122,11 +122,13 @@ fn steps() -> Vec<Step> {
     steps.extend(PYTHON.map(|suite| Step::Suite(Suite::Python(suite))));
     steps.push(Step::Suite(Suite::Issuer(Home::Native)));
     steps.extend(over_http(Home::Lambda));
+    steps.push(Step::Suite(Suite::Issuer(Home::Lambda)));
     steps.push(Step::Suite(Suite::LambdaClients));
     steps.push(Step::Suite(Suite::LambdaEvents));
     steps.push(Step::Check(Check::WorkerSize));
     steps.extend(over_http(Home::Worker(Reads::Kv)));
     steps.extend(over_http(Home::Worker(Reads::Strong)));
+    steps.push(Step::Suite(Suite::Issuer(Home::Worker(Reads::Strong))));
     steps.push(Step::Check(Check::WorkerCanaries));
     steps.push(Step::Suite(Suite::WorkerClients));
     steps.push(Step::Suite(Suite::Worker));
