@@ -7,6 +7,7 @@ mod dynamodb;
 mod files;
 mod keys;
 mod log;
+mod operator;
 mod rotation;
 mod serve;
 mod settings;
@@ -38,10 +39,16 @@ pub fn run() -> anyhow::Result<()> {
         }
         Some(Command::Keys {
             command: KeysCommand::Status(at),
-        }) => rotation::status(&at, &cli.data),
+        }) => match &at.url {
+            Some(url) => operator::status(url),
+            None => rotation::status(&at.store, &cli.data),
+        },
         Some(Command::Keys {
             command: KeysCommand::Rotate(at),
-        }) => rotation::rotate(&at, &cli.data),
+        }) => match &at.url {
+            Some(url) => operator::rotate(url),
+            None => rotation::rotate(&at.store, &cli.data),
+        },
         Some(Command::Table {
             command: TableCommand::Create(table),
         }) => dynamodb::create_table(&table),

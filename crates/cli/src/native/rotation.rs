@@ -86,12 +86,11 @@ pub async fn all(store: &impl Sealings, ring: &KeyRing, source: &Source) -> anyh
              see that it is."
         ));
     }
-    let (mut records, mut damaged, mut after) = (0_u64, 0, None);
-    let mut told = Instant::now();
+    let (mut sealed, mut damaged, mut after) = (Progress::default(), 0, None);
     loop {
         let batch = rotation::reseal(store, ring, &NativeHost, after, limits::RESEALED).await;
         let batch = batch.context("the rotation is not complete; run it again, and it goes on")?;
-        records += u64::try_from(batch.records).unwrap_or(u64::MAX);
+        sealed.add(u64::try_from(batch.records).unwrap_or(u64::MAX));
         for left in batch.left {
             // Those without their key are in the count.
             if !matches!(
@@ -111,12 +110,9 @@ pub async fn all(store: &impl Sealings, ring: &KeyRing, source: &Source) -> anyh
         if after.is_none() {
             break;
         }
-        if told.elapsed() >= PROGRESS {
-            told = Instant::now();
-            progress(format_args!("Sealed again so far: {}.", many(records)));
-        }
+        sealed.tell();
     }
-    progress(format_args!("Sealed again: {}.", many(records)));
+    sealed.end();
     let counted = count(store).await?;
     say(ring, &counted);
     let others: u64 = counted
@@ -124,20 +120,59 @@ pub async fn all(store: &impl Sealings, ring: &KeyRing, source: &Source) -> anyh
         .filter(|(id, _)| *id != key)
         .map(|(_, records)| records)
         .sum();
-    let are = if others == 1 { "is" } else { "are" };
     ensure!(
         damaged == 0,
-        "{} {are} not sealed with {key}, and {damaged} damaged, of which the first {NAMED} are named above: delete them, or \
-         restore them from a backup",
-        many(others)
+        "{}, and {damaged} damaged, of which the first {NAMED} are named above: delete them, or restore them from a backup",
+        not_sealed(others, key)
     );
     ensure!(
         others == 0,
-        "{} {are} not sealed with {key}: put keys that are missing back into the ring, see that every server has {key} \
-         first in its own, and run it again",
-        many(others)
+        "{}: put keys that are missing back into the ring, see that every server has {key} first in its own, and run it \
+         again",
+        not_sealed(others, key)
     );
     Ok(())
+}
+
+/// How many records others than the key seal.
+pub fn not_sealed(others: u64, key: &KeyId) -> String {
+    let are = if others == 1 { "is" } else { "are" };
+    format!("{} {are} not sealed with {key}", many(others))
+}
+
+/// How many records are sealed again, and when that was said.
+pub struct Progress {
+    records: u64,
+    told: Instant,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self {
+            records: 0,
+            told: Instant::now(),
+        }
+    }
+}
+
+impl Progress {
+    /// So many more are.
+    pub fn add(&mut self, records: u64) {
+        self.records += records;
+    }
+
+    /// Says how many are so far, if there is news to say yet.
+    pub fn tell(&mut self) {
+        if self.told.elapsed() >= PROGRESS {
+            self.told = Instant::now();
+            progress(format_args!("Sealed again so far: {}.", many(self.records)));
+        }
+    }
+
+    /// Says how many are in the end.
+    pub fn end(self) {
+        progress(format_args!("Sealed again: {}.", many(self.records)));
+    }
 }
 
 /// Whether a record that the ring's first key sealed already opens; there may be none.
@@ -173,10 +208,13 @@ pub async fn count(store: &impl Sealings) -> anyhow::Result<BTreeMap<KeyId, u64>
 
 /// Says how every key stands, a line each.
 pub fn say(ring: &KeyRing, counted: &BTreeMap<KeyId, u64>) {
-    for status in rotation::statuses(ring, counted) {
-        // It stands so whether or not somebody reads it.
-        _ = writeln!(std::io::stdout(), "{}", line(&status));
-    }
+    rotation::statuses(ring, counted).iter().for_each(say_one);
+}
+
+/// Says how a key stands, in a line.
+pub fn say_one(status: &KeyStatus) {
+    // It stands so whether or not somebody reads it.
+    _ = writeln!(std::io::stdout(), "{}", line(status));
 }
 
 fn line(status: &KeyStatus) -> String {
@@ -197,6 +235,7 @@ fn many(records: u64) -> String {
     }
 }
 
-fn progress(line: std::fmt::Arguments<'_>) {
+/// Says it beside the result.
+pub fn progress(line: std::fmt::Arguments<'_>) {
     _ = writeln!(std::io::stderr(), "{line}");
 }

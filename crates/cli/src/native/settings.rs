@@ -27,6 +27,9 @@ pub const TOKENS: &str = "PATCHBAY_TOKENS";
 /// The variable with the tokens that operators may bring.
 pub const OPERATOR_TOKENS: &str = "PATCHBAY_OPERATOR_TOKENS";
 
+/// The variable with the token that an operator brings to a server.
+pub const OPERATOR_TOKEN: &str = "PATCHBAY_OPERATOR_TOKEN";
+
 /// A registry of data connections for machine-learning platforms.
 #[derive(Debug, Parser)]
 #[command(version)]
@@ -80,10 +83,27 @@ pub enum KeysCommand {
         id: KeyId,
     },
     /// Say how many records each key seals; the server may run.
-    Status(StoreAt),
+    Status(SealedAt),
     /// Seal again, with the first key of the ring, what others sealed. It may be interrupted, and run again. Over a data
-    /// folder the server must not run; over a table every server may.
-    Rotate(StoreAt),
+    /// folder the server must not run; over a table every server may, and with --url one must.
+    Rotate(SealedAt),
+}
+
+/// Whom to ask what keys seal.
+#[derive(Debug, Args)]
+pub struct SealedAt {
+    /// A running server, whatever it keeps everything in, by the operator's token in PATCHBAY_OPERATOR_TOKEN; without it
+    /// the store itself is asked. https://, or http:// of a loopback address.
+    #[arg(long, value_parser = server, conflicts_with_all = ["store", "table", "endpoint"])]
+    pub url: Option<Url>,
+    #[command(flatten)]
+    pub store: StoreAt,
+}
+
+/// A server's address, before the paths of its calls.
+fn server(url: &str) -> anyhow::Result<Url> {
+    anyhow::ensure!(!url.contains(['?', '#']), "must have neither query nor fragment");
+    Ok(Url::new(url)?)
 }
 
 /// Where everything is kept.
@@ -325,6 +345,14 @@ pub fn operators() -> anyhow::Result<Option<String>> {
     variable(OPERATOR_TOKENS)
 }
 
+/// The token in `PATCHBAY_OPERATOR_TOKEN`.
+///
+/// # Errors
+/// Where the variable is not Unicode; its text is not repeated.
+pub fn operator_token() -> anyhow::Result<Option<SecretString>> {
+    Ok(variable(OPERATOR_TOKEN)?.map(SecretString::from))
+}
+
 fn variable(name: &str) -> anyhow::Result<Option<String>> {
     match std::env::var(name) {
         Ok(text) => Ok(Some(text)),
@@ -357,6 +385,6 @@ pub fn refuse_unknown_variables() -> anyhow::Result<()> {
     let command = Cli::command();
     variables::refuse_unknown(|name| {
         let named = command.get_arguments().filter_map(clap::Arg::get_env);
-        [KEYS, TOKENS, OPERATOR_TOKENS].contains(&name) || named.into_iter().any(|env| env == name)
+        [KEYS, TOKENS, OPERATOR_TOKENS, OPERATOR_TOKEN].contains(&name) || named.into_iter().any(|env| env == name)
     })
 }

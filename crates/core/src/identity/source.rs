@@ -38,7 +38,7 @@ impl Url {
     }
 
     /// As HTTP has it.
-    pub(super) fn uri(&self) -> &Uri {
+    pub fn uri(&self) -> &Uri {
         &self.0
     }
 }
