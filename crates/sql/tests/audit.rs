@@ -363,6 +363,64 @@ async fn what_was_not_written_to_its_end_is_cut_off_at_the_start_and_said() {
 }
 
 #[tokio::test]
+async fn what_is_damaged_before_whole_lines_is_left_to_be_seen_and_so_are_they() {
+    let folder = written(3, u64::MAX).await;
+    let data = folder.path();
+    // As after a restore: the database knows nothing of what was acknowledged since.
+    database(data).execute("DELETE FROM audit_head", []).unwrap();
+    let (path, mut bytes) = (file(data, 1), fs::read(file(data, 1)).unwrap());
+    let third = bytes
+        .split_inclusive(|byte| *byte == b'\n')
+        .take(2)
+        .map(<[u8]>::len)
+        .sum::<usize>();
+    bytes[third + 20] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    let store = open(data, u64::MAX);
+    assert_eq!(notes(), Vec::<String>::new());
+    read(&store, 4).await.unwrap();
+    drop(store);
+    assert!(fs::read(&path).unwrap().starts_with(&bytes));
+    assert_found(data, &[(1, Some(3), "it is not as it was written")]);
+}
+
+#[tokio::test]
+async fn over_a_restored_database_whose_files_were_moved_away_the_trail_goes_on_after_its_last_line() {
+    let folder = TempDir::new().unwrap();
+    let (data, copy) = (folder.path().join("data"), folder.path().join("copy"));
+    let store = open(&data, SMALL);
+    create(&store, 1).await.unwrap();
+    create(&store, 2).await.unwrap();
+    backup(&data, &copy).unwrap();
+    for number in 3..12 {
+        create(&store, number).await.unwrap();
+    }
+    drop(store);
+    assert!(files(&data) > 2);
+    fs::remove_file(file(&data, 1)).unwrap();
+    restore(&data, &copy, true, Timestamp::from_micros(0)).unwrap();
+    let store = open(&data, SMALL);
+    assert_eq!(notes(), Vec::<String>::new());
+    create(&store, 12).await.unwrap();
+    drop(store);
+    assert_eq!(verify(&data, Some(2)).unwrap().problems, []);
+}
+
+#[tokio::test]
+async fn a_first_line_that_is_missing_is_found_where_the_file_before_is_there() {
+    let folder = written(9, SMALL).await;
+    let data = folder.path();
+    assert_eq!(verify(data, Some(2)).unwrap().problems, []);
+    for number in [1, 2] {
+        let (path, whole) = (file(data, number), fs::read_to_string(file(data, number)).unwrap());
+        fs::write(&path, whole.split_once('\n').unwrap().1).unwrap();
+        let problems = verify(data, Some(number)).unwrap().problems;
+        assert_eq!((problems[0].file.clone(), problems[0].line), (path.clone(), Some(1)));
+        fs::write(&path, whole).unwrap();
+    }
+}
+
+#[tokio::test]
 async fn an_end_that_the_database_knows_is_never_cut_off_and_its_loss_stays_to_be_seen() {
     let folder = written(3, u64::MAX).await;
     let data = folder.path();

@@ -23,9 +23,10 @@ pub(crate) struct Recovered {
     pub(crate) notes: Vec<String>,
 }
 
-/// Finds the end of the trail, from the head on that the database has. What follows the head but was not written to its
-/// end, as a power cut leaves it, was never acknowledged and is cut off. Where the trail does not come as far as the head,
-/// nothing is touched: a new file goes on after the head, and the gap stays to be seen. Needs the folder's lock.
+/// Finds the end of the trail, from the head on that the database has. What follows the last whole line but was not written
+/// to its end, as a power cut leaves it, was never acknowledged and is cut off; a whole line never is, also behind damage.
+/// Where the trail does not come as far as the head, nothing is touched: a new file goes on after the head, and the gap
+/// stays to be seen. Needs the folder's lock.
 pub(crate) fn recover(data: &Path, connection: &Connection, file_bytes: u64) -> Result<Recovered, OpenError> {
     let files = Files::of(data);
     let wrong = |error| OpenError::Database {
@@ -59,13 +60,22 @@ fn end(files: &Files, known: Head, notes: &mut Vec<String>) -> io::Result<(Optio
         }
         return Ok((None, known));
     };
-    let unknown = known.link == Link::default();
+    // The head may be in a file that was moved away: of a database that was restored.
+    let unknown = known.link == Link::default() || known.file < first;
     if !unknown && !files.ends_at(known.file, known.bytes, known.link)? {
         notes.push(gap(known));
         let file = known.file.max(last);
         return Ok((None, Head { file, ..known }));
     }
-    let mut head = if unknown { Head { file: first, ..known } } else { known };
+    let mut head = if unknown {
+        Head {
+            file: first,
+            bytes: 0,
+            ..known
+        }
+    } else {
+        known
+    };
     let begin = head.file;
     for number in numbers.into_iter().filter(|number| *number >= begin) {
         let from = if number == begin { head.bytes } else { 0 };
@@ -76,10 +86,10 @@ fn end(files: &Files, known: Head, notes: &mut Vec<String>) -> io::Result<(Optio
         };
         let mut broken = false;
         files.lines(number, from, |at, bytes| {
-            // Whether a line follows the one before is for `verify` to say. Before a file is begun, the one before it is
-            // whole: what is broken in there is not what a power cut has left.
-            match Line::read(bytes).filter(|_| !broken || number < last) {
+            // Whether a line follows the one before is for `verify` to say, and what is broken before a whole one.
+            match Line::read(bytes) {
                 Some(line) => {
+                    broken = false;
                     head.link = line.link;
                     head.row = line.row.unwrap_or(0).max(head.row);
                     head.bytes = at + bytes.len() as u64;

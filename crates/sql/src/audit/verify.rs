@@ -70,7 +70,8 @@ pub enum VerifyError {
 }
 
 /// Reads the whole trail of a data folder, from its first file on or from file `from`, before which files were moved away;
-/// the server may run. What is wrong is in the report.
+/// the server may run. Whether the first line follows another can be said only where the file before `from` is there, or
+/// `from` is the first. What is wrong is in the report.
 ///
 /// # Errors
 /// Where the database or the trail cannot be read.
@@ -81,18 +82,38 @@ pub fn verify(data: &Path, from: Option<u32>) -> Result<Verified, VerifyError> {
     let mut walk = Walk {
         files: &files,
         head,
-        // The first line has no other before it; that of a later file has, but not here.
-        before: from.is_none().then(Link::default),
+        before: None,
         found: Verified {
             known: head.link.number,
             ..Verified::default()
         },
     };
-    walk.all(from.unwrap_or(1)).map_err(|error| VerifyError::Io {
+    let first = from.unwrap_or(1);
+    let read = before(&files, first).and_then(|before| {
+        walk.before = before;
+        walk.all(first)
+    });
+    read.map_err(|error| VerifyError::Io {
         folder: files.folder().to_owned(),
         error,
     })?;
     Ok(walk.found)
+}
+
+/// What the first line of a file follows, where that is known: nothing in the first file, else the last line of the one
+/// before.
+fn before(files: &Files, first: u32) -> io::Result<Option<Link>> {
+    let Some(previous) = first.checked_sub(1).filter(|previous| *previous > 0) else {
+        return Ok(Some(Link::default()));
+    };
+    if !files.list()?.0.contains(&previous) {
+        return Ok(None);
+    }
+    let mut last = None;
+    files.lines(previous, 0, |_, bytes| {
+        last = Line::read(bytes).map(|line| line.link).or(last)
+    })?;
+    Ok(last)
 }
 
 fn head(data: &Path) -> Result<Head, OpenError> {
