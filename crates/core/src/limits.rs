@@ -1,5 +1,9 @@
 //! Every limit of size, count and depth, with its reason. The source is the contract unless another is named.
 
+/// Requests that wait for an issuer's keys at a time; others are judged by what is known, which may be nothing (503). Whoever
+/// sends a token makes its request wait, right or wrong, with a head of some 24 KiB.
+pub const WAITING_FOR_KEYS: usize = 256;
+
 /// Bytes of a request's body: twice the details, so that any escaping of the rest fits.
 pub const BODY_BYTES: usize = 512 * 1024;
 /// Bytes of `details` as sent.

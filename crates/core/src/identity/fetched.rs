@@ -2,6 +2,7 @@
 //! a task of its own, so that a request that goes away ends nothing that others wait for.
 
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use http::{HeaderMap, Response, StatusCode, Uri};
 use super::keys::KeySet;
 use super::life::Life;
 use super::source::{Source, Url, keys_url};
+use crate::limits;
 use crate::model::{Invalid, Timestamp};
 
 /// When keys that still count for a while are asked for again.
@@ -34,6 +36,8 @@ pub struct Fetched {
     renewal: Renewal,
     dispatch: Dispatch,
     state: Mutex<State>,
+    /// Requests that wait for an answer.
+    waiting: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -60,6 +64,7 @@ impl Fetched {
             renewal,
             dispatch,
             state: Mutex::default(),
+            waiting: AtomicUsize::new(0),
         }
     }
 
@@ -69,10 +74,13 @@ impl Fetched {
     }
 
     /// The keys for a token that names this one; none where the issuer has not given any for too long. They are asked
-    /// for where they are due, and waited for where the token cannot be judged without.
+    /// for where they are due, and waited for where the token cannot be judged without, by
+    /// [`limits::WAITING_FOR_KEYS`] requests at most: what a token costs before it is judged is to be bounded.
     pub(super) async fn keys(self: &Arc<Self>, key_id: Option<&str>, now: Timestamp) -> Option<Arc<KeySet>> {
         let (known, answer) = self.arrival(key_id, now);
-        let Some(answer) = answer else { return known };
+        let Some((answer, _place)) = answer.zip(self.place()) else {
+            return known;
+        };
         // Where it is lost, there is what there was.
         _ = answer.await;
         self.state().life.known(now).cloned()
@@ -105,8 +113,23 @@ impl Fetched {
         (known, wait.then_some(answer))
     }
 
+    /// A place among those who wait, until it is dropped, if there is one.
+    fn place(&self) -> Option<Place<'_>> {
+        let place = Place(&self.waiting);
+        (self.waiting.fetch_add(1, Ordering::Relaxed) < limits::WAITING_FOR_KEYS).then_some(place)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One more who waits, counted from the moment it is tried.
+struct Place<'f>(&'f AtomicUsize);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -309,16 +332,26 @@ mod tests {
     }
 
     #[test]
-    fn ten_thousand_tokens_of_unknown_keys_cause_one_errand_and_all_hear_of_it() {
+    fn ten_thousand_tokens_of_unknown_keys_cause_one_errand_and_as_many_as_may_wait_for_it() {
         let (keys, errands) = at_url();
         let ids: Vec<_> = (0..10_000).map(|number| number.to_string()).collect();
         for (now, known) in [(NOW, "old"), (later(30), "7")] {
-            let mut tokens: Vec<_> = ids.iter().map(|id| Box::pin(keys.keys(Some(id), now))).collect();
-            assert!(tokens.iter_mut().all(|token| token.now_or_never().is_none()));
+            let (mut tokens, mut others) = (Vec::new(), Vec::new());
+            for id in &ids {
+                let mut token = Box::pin(keys.keys(Some(id), now));
+                match (&mut token).now_or_never() {
+                    None => tokens.push(token),
+                    Some(known) => others.push(known),
+                }
+            }
+            assert_eq!(tokens.len(), limits::WAITING_FOR_KEYS);
+            assert!(others.iter().all(|keys| keys.is_some() == (now != NOW)));
             let errand = errands.try_recv().unwrap();
             assert!(errands.try_recv().is_err());
-            // Whoever asked goes away.
+            // Whoever asked goes away, and another may wait.
             drop(tokens.remove(0));
+            tokens.push(Box::pin(keys.keys(Some("x"), now)));
+            assert!(tokens.last_mut().unwrap().now_or_never().is_none());
             assert!(matches!(errand.answered(now, answer(set(&[known]))), Outcome::Keys(_)));
             assert!(
                 tokens
