@@ -216,8 +216,8 @@ pub struct Admitted {
     /// Whether an operator calls, who has no tenant.
     operator: bool,
     head: Head,
-    /// When it was admitted, and where it came from, if there is to be an audit record.
-    audited: Option<(Timestamp, Option<IpAddr>)>,
+    /// When it was admitted, if there is to be an audit record.
+    audited: Option<Timestamp>,
     /// Where it is not [`Config::answer_bytes`].
     bound: Option<Bound>,
 }
@@ -323,7 +323,7 @@ impl Admitted {
     /// The record of it, before anything is known of its body.
     fn note(&self) -> Note {
         let record = self.audited.zip(self.caller.as_ref());
-        Note::new(record.map(|((at, address), caller)| audit::Record {
+        Note::new(record.map(|(at, caller)| audit::Record {
             at,
             tenant: caller.tenant.clone(),
             subject: caller.subject.clone(),
@@ -336,7 +336,7 @@ impl Admitted {
             role: None,
             outcome: Outcome::Done,
             request_id: self.request_id().to_owned(),
-            address,
+            address: self.head.address,
         }))
     }
 }
@@ -488,10 +488,7 @@ impl<S: Store, H: Host> Patchbay<S, H> {
             let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, msg);
             return Err(admitted.head.refuse(admitted.caller.as_ref(), problem));
         }
-        if self.audit {
-            let address = parts.extensions.get().map(|ClientAddress(address)| *address);
-            admitted.audited = Some((now, address));
-        }
+        admitted.audited = self.audit.then_some(now);
         Ok(admitted)
     }
 

@@ -1,6 +1,5 @@
 //! `patchbay audit`, and how `serve` keeps the trail.
 
-use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::ensure;
@@ -8,6 +7,7 @@ use clap::Subcommand;
 use patchbay_sql::Audit;
 
 use super::settings::{AuditAt, AuditMode, AuthMode, Serve, StoreKind};
+use super::upkeep::say;
 
 /// What to do with the audit trail.
 #[derive(Debug, Subcommand)]
@@ -27,9 +27,6 @@ pub enum AuditCommand {
 pub fn run(command: &AuditCommand, data: &Path) -> anyhow::Result<()> {
     let AuditCommand::Verify { from } = command;
     let found = patchbay_sql::audit::verify(data, *from)?;
-    let mut stdout = std::io::stdout();
-    // It is so whether or not somebody reads it.
-    let mut say = |line: std::fmt::Arguments<'_>| _ = writeln!(stdout, "{line}");
     say(format_args!(
         "{} lines in {} files. The last has number {}; the database knows number {}.",
         found.lines, found.files, found.last, found.known

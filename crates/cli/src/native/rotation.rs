@@ -15,7 +15,7 @@ use tokio::runtime::Runtime;
 
 use super::keys::Source;
 use super::settings::{StoreAt, StoreKind, TableAt};
-use super::{dynamodb, keys};
+use super::{dynamodb, keys, upkeep};
 use crate::host::NativeHost;
 
 /// Time from one word of progress to the next, at least.
@@ -213,8 +213,7 @@ pub fn say(ring: &KeyRing, counted: &BTreeMap<KeyId, u64>) {
 
 /// Says how a key stands, in a line.
 pub fn say_one(status: &KeyStatus) {
-    // It stands so whether or not somebody reads it.
-    _ = writeln!(std::io::stdout(), "{}", line(status));
+    upkeep::say(format_args!("{}", line(status)));
 }
 
 fn line(status: &KeyStatus) -> String {

@@ -101,7 +101,7 @@ pub fn run(upkeep: &Upkeep, data: &Path) -> anyhow::Result<()> {
 }
 
 /// Says how it went. It went so whether or not somebody reads it.
-fn say(line: std::fmt::Arguments<'_>) {
+pub fn say(line: std::fmt::Arguments<'_>) {
     _ = writeln!(std::io::stdout(), "{line}");
 }
 
