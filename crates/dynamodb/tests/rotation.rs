@@ -21,15 +21,7 @@ macro_rules! promises {
     )+};
 }
 
-promises!(
-    every_record_is_sealed_again,
-    what_was_broken_off_goes_on,
-    what_changes_meanwhile_stands,
-    it_goes_on_beside_traffic,
-    what_does_not_open_is_left_and_told_of,
-    a_wrong_secret_for_the_sealing_key_is_found_out,
-    a_batch_is_bounded_in_bytes,
-);
+patchbay_testkit::rotation_promises!(promises);
 
 #[tokio::test]
 async fn what_goes_wrong_once_stops_no_rotation_and_loses_nothing() {

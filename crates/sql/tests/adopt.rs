@@ -2,28 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
+mod common;
+
 use std::path::Path;
 
-use patchbay_core::api::Host;
-use patchbay_core::model::{Subject, Tenant, Timestamp};
+use common::{FixedHost, K1, K2};
+use patchbay_core::model::{Subject, Tenant};
 use patchbay_core::seal::KeyRing;
 use patchbay_sql::{AdoptError, Adopted, NativeStore, NewOwner, Options, adopt, check, export, import};
 use tempfile::TempDir;
-
-const K1: &str = "k1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-const K2: &str = "k2:BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB";
-
-struct FixedHost;
-
-impl Host for FixedHost {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_micros(1)
-    }
-
-    fn fill(&self, bytes: &mut [u8]) {
-        bytes.fill(7);
-    }
-}
 
 fn ring(entries: &str) -> KeyRing {
     KeyRing::parse(entries).unwrap()

@@ -384,18 +384,25 @@ async fn what_is_damaged_before_whole_lines_is_left_to_be_seen_and_so_are_they()
     assert_found(data, &[(1, Some(3), "it is not as it was written")]);
 }
 
-#[tokio::test]
-async fn over_a_restored_database_whose_files_were_moved_away_the_trail_goes_on_after_its_last_line() {
+/// A data folder `data` in which so many were created, and its backup `copy` from after the second: the row of that is in the
+/// trail, and still in the backup.
+async fn backed_up(created: u128) -> TempDir {
     let folder = TempDir::new().unwrap();
     let (data, copy) = (folder.path().join("data"), folder.path().join("copy"));
     let store = open(&data, SMALL);
-    create(&store, 1).await.unwrap();
-    create(&store, 2).await.unwrap();
-    backup(&data, &copy).unwrap();
-    for number in 3..12 {
+    for number in 1..=created {
         create(&store, number).await.unwrap();
+        if number == 2 {
+            backup(&data, &copy).unwrap();
+        }
     }
-    drop(store);
+    folder
+}
+
+#[tokio::test]
+async fn over_a_restored_database_whose_files_were_moved_away_the_trail_goes_on_after_its_last_line() {
+    let folder = backed_up(11).await;
+    let (data, copy) = (folder.path().join("data"), folder.path().join("copy"));
     assert!(files(&data) > 2);
     fs::remove_file(file(&data, 1)).unwrap();
     restore(&data, &copy, true, Timestamp::from_micros(0)).unwrap();
@@ -467,17 +474,8 @@ async fn a_row_that_the_trail_lacks_is_appended_at_the_start_and_never_twice() {
 
 #[tokio::test]
 async fn over_a_database_that_was_restored_the_trail_goes_on_and_no_row_is_taken_for_another() {
-    let folder = TempDir::new().unwrap();
+    let folder = backed_up(5).await;
     let (data, copy) = (folder.path().join("data"), folder.path().join("copy"));
-    let store = open(&data, SMALL);
-    create(&store, 1).await.unwrap();
-    create(&store, 2).await.unwrap();
-    // The row of the second is in the trail, and still in the backup.
-    backup(&data, &copy).unwrap();
-    for number in 3..6 {
-        create(&store, number).await.unwrap();
-    }
-    drop(store);
     restore(&data, &copy, true, Timestamp::from_micros(0)).unwrap();
     assert_eq!(found(&data).problems, []);
     let store = open(&data, SMALL);

@@ -2,13 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
+mod common;
+
 use std::error::Error as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::{fs, io};
 
-use patchbay_core::api::Host;
+use common::{FixedHost, K1, K2};
 use patchbay_core::model::{
     AttachmentId, Caller, ConnectionId, ConnectionType, KeyId, Name, Record, Sealed, Subject, Tenant, Timestamp,
     WorkspaceId, Workspaces,
@@ -20,21 +22,6 @@ use patchbay_sql::{
     DATABASE_FILE, ExportError, ImportError, NativeStore, Options, backup, check, export, import, restore,
 };
 use tempfile::TempDir;
-
-const K1: &str = "k1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-const K2: &str = "k2:BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB";
-
-struct FixedHost;
-
-impl Host for FixedHost {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_micros(1)
-    }
-
-    fn fill(&self, bytes: &mut [u8]) {
-        bytes.fill(7);
-    }
-}
 
 fn root() -> Caller {
     Caller {

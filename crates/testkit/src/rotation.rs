@@ -21,6 +21,22 @@ use serde_json::value::RawValue;
 use crate::sample::{attach, caller, name, workspace};
 use crate::target::SystemHost;
 
+/// Hands the names of all promises to a macro, which makes a test of each over a store of its own.
+#[macro_export]
+macro_rules! rotation_promises {
+    ($tests:ident) => {
+        $tests!(
+            every_record_is_sealed_again,
+            what_was_broken_off_goes_on,
+            what_changes_meanwhile_stands,
+            it_goes_on_beside_traffic,
+            what_does_not_open_is_left_and_told_of,
+            a_wrong_secret_for_the_sealing_key_is_found_out,
+            a_batch_is_bounded_in_bytes,
+        );
+    };
+}
+
 const OLD: &str = "old:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 const NEW: &str = "new:BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB";
 const MISTYPED: &str = "new:CBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB";
