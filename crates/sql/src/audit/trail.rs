@@ -19,6 +19,14 @@ const QUEUE: usize = 4096;
 /// Records and bytes of them that are synced together at most, so that the first of them does not wait long.
 const GROUP: usize = 1024;
 const GROUP_BYTES: usize = 4 * 1024 * 1024;
+/// How long the next group gathers for each record of the last one. Each sync takes processor time of its own, which many
+/// callers want for their requests; this is about what one of those takes, so that a group grows with what the server
+/// does, and what is asked for meanwhile is done while the last group is synced.
+const GATHER_A_RECORD: Duration = Duration::from_micros(12);
+/// A wait that is shorter gains nothing: few callers wait for the disk, and for nothing else.
+const GATHER_AT_LEAST: Duration = Duration::from_micros(120);
+/// What an answer waits at most for others.
+const GATHER_AT_MOST: Duration = Duration::from_millis(1);
 /// How long rows wait, where they could not be appended, until that is tried again without anybody asking.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -142,7 +150,9 @@ impl TrailThread {
         let work = move || {
             append(&mut appender, &mut waiting, Vec::new(), &state);
             while let Some(group) = take(&entries, !waiting.is_empty()) {
+                let records = group.len();
                 append(&mut appender, &mut waiting, group, &state);
+                thread::sleep(gathering(records));
             }
         };
         let thread = thread::Builder::new().name("patchbay-audit".into()).spawn(work)?;
@@ -161,6 +171,15 @@ impl TrailThread {
         // A panic of the thread has already been reported by its hook.
         _ = self.thread.join();
         *state.head.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How long the group after one of so many records gathers.
+fn gathering(records: usize) -> Duration {
+    let records = u32::try_from(records).unwrap_or(u32::MAX);
+    match GATHER_A_RECORD.saturating_mul(records) {
+        short if short < GATHER_AT_LEAST => Duration::ZERO,
+        long => long.min(GATHER_AT_MOST),
     }
 }
 
@@ -210,5 +229,18 @@ fn append(appender: &mut Appender, waiting: &mut Vec<Row>, group: Vec<Entry>, st
                 "the audit trail cannot be written: {error}; see that its disk has room"
             ))
         }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_callers_never_wait_for_others_and_nobody_waits_longer_than_the_most() {
+        assert_eq!((0..=9).map(gathering).max(), Some(Duration::ZERO));
+        assert_eq!(gathering(10), GATHER_A_RECORD * 10);
+        assert_eq!(gathering(GROUP), GATHER_AT_MOST);
+        assert_eq!(gathering(usize::MAX), GATHER_AT_MOST);
     }
 }
