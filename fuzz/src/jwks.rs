@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ed25519_dalek::VerifyingKey;
 use patchbay_core::identity::keys::KeySet;
 use serde_json::Value;
 
@@ -61,7 +62,11 @@ fn verifies(jwk: &Value) -> Option<()> {
             )
         }
         ("EC", Some("P-256")) => (bytes("x")?.len() == 32 && bytes("y")?.len() == 32, &["ES256"]),
-        ("OKP", Some("Ed25519")) => (bytes("x")?.len() == 32, &["EdDSA"]),
+        ("OKP", Some("Ed25519")) => {
+            let point = bytes("x")?.try_into().ok()?;
+            let weak = VerifyingKey::from_bytes(&point).is_ok_and(|key| key.is_weak());
+            (!weak, &["EdDSA"])
+        }
         _ => return None,
     };
     (right && algorithm.is_none_or(|algorithm| algorithms.contains(&algorithm))).then_some(())

@@ -2,22 +2,33 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
+use std::collections::HashSet;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use curve25519_dalek::constants::EIGHT_TORSION;
 use fastrand::Rng;
 use patchbay_core::api::Host as _;
 use patchbay_core::identity::Authentication;
-use patchbay_core::identity::keys::{Algorithm, PublicKey};
+use patchbay_core::identity::keys::{Algorithm, KeySet, PublicKey};
 use patchbay_signature::{verify_by_ring, verify_in_rust};
 use patchbay_testkit::SystemHost;
 use patchbay_testkit::issuer::{By, Issuer};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The order of Ed25519's group, in little-endian bytes: adding it to `s` makes another signature for careless verifiers.
 const ORDER: [u8; 32] = [
     0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0, 0, 0, 0, 0,
     0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
 ];
+
+/// p, in as many: adding it to a coordinate makes another encoding of the same point, where it fits.
+const FIELD: [u8; 32] = {
+    let mut bytes = [0xff; 32];
+    bytes[0] = 0xed;
+    bytes[31] = 0x7f;
+    bytes
+};
 
 fn decode(text: &Value) -> Vec<u8> {
     URL_SAFE_NO_PAD.decode(text.as_str().unwrap()).unwrap()
@@ -149,5 +160,39 @@ fn neither_takes_a_key_that_is_none() {
             assert!(!verify(&key, Algorithm::Rs256, message.as_bytes(), &[1; 256]));
             assert!(!verify(&key, Algorithm::Ps256, message.as_bytes(), &[1; 256]));
         }
+    }
+}
+
+#[test]
+fn a_set_is_to_leave_out_points_for_which_both_take_what_anybody_signs() {
+    let mut points = HashSet::new();
+    for point in EIGHT_TORSION {
+        let mut y = point.compress().to_bytes();
+        y[31] &= 0x7f;
+        let beyond = sum(&y, &FIELD).filter(|y| y[31] < 0x80);
+        for y in [Some(y.to_vec()), beyond].into_iter().flatten() {
+            for sign in [0, 0x80] {
+                let mut point = <[u8; 32]>::try_from(y.as_slice()).unwrap();
+                point[31] |= sign;
+                points.insert(point);
+            }
+        }
+    }
+    assert_eq!(points.len(), 14);
+    // The neutral point and nought are right for every message whose hash the point's order divides.
+    let mut signature = [0; 64];
+    signature[0] = 1;
+    for point in points {
+        let key = PublicKey::Ed25519(point);
+        let mut messages = 0..=u8::MAX;
+        assert!(
+            messages.any(|message| verify(&key, Algorithm::EdDsa, &[message], &signature)),
+            "{point:x?}"
+        );
+        let jwk = json!({ "kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode(point) });
+        assert!(
+            KeySet::parse(&json!({ "keys": [jwk] }).to_string()).is_err(),
+            "{point:x?}"
+        );
     }
 }

@@ -251,7 +251,7 @@ mod tests {
     }
 
     fn set(ids: &[&str]) -> String {
-        let x = "A".repeat(43);
+        let x = "E".repeat(43);
         let key = |id| format!("{{\"kid\":\"{id}\",\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"{x}\"}}");
         format!("{{\"keys\":[{}]}}", ids.iter().map(key).collect::<Vec<_>>().join(","))
     }

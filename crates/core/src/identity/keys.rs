@@ -6,8 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
-use super::json;
 use super::remembered::Remembered;
+use super::{json, small_order};
 use crate::limits;
 use crate::model::Invalid;
 
@@ -116,7 +116,13 @@ impl Key {
                 let point = [vec![4], x.ok_or(LENGTH)?, y.ok_or(LENGTH)?].concat();
                 PublicKey::P256(point.try_into().map_err(|_| LENGTH)?)
             }
-            (Some("OKP"), Some("Ed25519")) => PublicKey::Ed25519(bytes("x")?.try_into().map_err(|_| LENGTH)?),
+            (Some("OKP"), Some("Ed25519")) => {
+                let point = bytes("x")?.try_into().map_err(|_| LENGTH)?;
+                if small_order::is_one(&point) {
+                    return Err("it is a point of small order, for which anybody can sign");
+                }
+                PublicKey::Ed25519(point)
+            }
             _ => return Err("its `kty` and `crv` are not RSA, EC with P-256, or OKP with Ed25519"),
         };
         let id = text("kid")?.map(str::to_owned);
@@ -168,7 +174,7 @@ impl fmt::Debug for KeySet {
 
 impl KeySet {
     /// Takes a JSON Web Key Set. What it holds besides public keys for RS256, PS256, ES256 and EdDSA is left out: keys
-    /// for another use or algorithm, private ones, and RSA keys under 2,048 bits.
+    /// for another use or algorithm, private ones, RSA keys under 2,048 bits, and Ed25519's points of small order.
     ///
     /// # Errors
     /// Where it is no key set, or none of its keys is left.
@@ -305,6 +311,8 @@ mod tests {
             p256("").replace(X, &format!("AAAA{X}")),
             ed25519("").replace("Ed25519", "X25519"),
             ed25519("").replace(X, &X[..40]),
+            ed25519("").replace(X, &"A".repeat(43)),
+            ed25519("").replace(X, "7v_______________________________________38"),
             format!("{{\"kty\":\"oct\",\"k\":\"{X}\",\"alg\":\"HS256\"}}"),
             "{}".to_owned(),
             "[]".to_owned(),

@@ -122,7 +122,7 @@ mod tests {
     const ASK_AND_WAIT: Step = Step { ask: true, wait: true };
 
     fn set() -> Arc<KeySet> {
-        let x = "A".repeat(43);
+        let x = "E".repeat(43);
         let set = format!("{{\"keys\":[{{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"{x}\"}}]}}");
         Arc::new(KeySet::parse(&set).unwrap())
     }

@@ -8,6 +8,7 @@ pub mod oidc;
 pub mod operators;
 mod remembered;
 pub mod settings;
+mod small_order;
 pub mod source;
 pub mod tokens;
 

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD
 use patchbay_core::model::Timestamp;
 use serde_json::{Value, json};
 
-use super::{AUDIENCE, By, ISSUER, Issuer, WEAK_TOKEN, claims, header, seconds};
+use super::{AUDIENCE, By, ISSUER, Issuer, NEUTRAL_SIGNATURE, WEAK_TOKEN, claims, header, seconds};
 
 /// Tokens under their names, with the issuer that makes them.
 struct Table<'i> {
@@ -185,6 +185,12 @@ impl Table<'_> {
         }
         self.header("no kid, and several keys for its alg", without(header(), "kid"));
         self.add("signed by a key of 1,024 bits", WEAK_TOKEN);
+        let neutral = json!({ "alg": "EdDSA", "kid": "neutral" }).to_string();
+        let message = format!("{}.{}", encode(neutral), encode(&claims));
+        self.add(
+            "signed for a point that anybody can sign for",
+            format!("{message}.{}", encode(NEUTRAL_SIGNATURE)),
+        );
         let attacker = Issuer::other();
         for by in By::ALL {
             let header = json!({ "alg": by.algorithm(), "kid": by.key_id() }).to_string();

@@ -32,6 +32,17 @@ pub const CLAIM_ADMIN: &str = "realm_access.roles=patchbay-admin";
 /// An RSA key of 1,024 bits, and a token that is right but for being signed with it.
 const WEAK_MODULUS: &str = "vTOtE0AqMmYm1EmuWPjHJomGg2W-m2oFTzG7mtA_bv-dcyQEaYt23_GteKEKTNaxEtsgxV0yAWNu594x0BobpubaDGBWVdXZxZ9AIw2XIjjGDmUMU_smxWvi2CnUvk9m8TxdkOLNgdJucqlsqYTBz5loonW3OpXPZH0vGKHqa50";
 const WEAK_TOKEN: &str = "eyJhbGciOiJSUzI1NiIsImtpZCI6IndlYWsifQ.eyJpc3MiOiJodHRwczovL2lzc3Vlci5leGFtcGxlIiwiYXVkIjoicGF0Y2hiYXkiLCJzdWIiOiJhbm4iLCJ0ZW5hbnQiOiJhY21lIiwiZXhwIjo0MTAyNDQ0ODAwfQ.KkxOXNeQdzhMw7XZcfWEZe6vljQegVvp3yrCyFN7TO6sFs1_sRt7XteeU4ELNTeJXmpx8Zg36osCveIiFd7OWMkXyA5vK0C8RtzQgjIjunaiTBn2HEjapu3dJHtXEQlPjQ_Do-BbWSj03DaRUXezq0UwK3qV9tKuC1vSCEkVDkM";
+/// The neutral point of Ed25519, of order 1: any message has the same signature by it, [`NEUTRAL_SIGNATURE`].
+const NEUTRAL_POINT: [u8; 32] = {
+    let mut point = [0; 32];
+    point[0] = 1;
+    point
+};
+const NEUTRAL_SIGNATURE: [u8; 64] = {
+    let mut signature = [0; 64];
+    signature[0] = 1;
+    signature
+};
 
 /// How something is signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,6 +174,7 @@ impl Issuer {
             with(p256.clone(), json!({ "kid": "for-agreement", "alg": "ECDH-ES" })),
             with(p256, json!({ "kid": "p256-too" })),
             { "kid": "weak", "kty": "RSA", "n": WEAK_MODULUS, "e": "AQAB" },
+            { "kid": "neutral", "kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode(NEUTRAL_POINT) },
             { "kid": "shared", "kty": "oct", "alg": "HS256", "k": "c2VjcmV0" },
         ] })
         .to_string()
