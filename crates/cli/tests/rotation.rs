@@ -155,6 +155,7 @@ fn a_rotation_that_is_killed_again_and_again_comes_to_its_end() {
     let sealed_again = || {
         patchbay_sql::count_sealed(data)
             .unwrap()
+            .under
             .get(&new)
             .copied()
             .unwrap_or(0)
@@ -257,6 +258,56 @@ fn damaged_records_and_rows_are_named_passed_and_fail_the_rotation() {
         assert!(error.contains(said), "{error}");
     }
     assert!(status(data).starts_with("new: 1 record;"));
+}
+
+#[test]
+fn records_that_name_no_key_are_counted_apart_and_fail_the_rotation() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path();
+    for name in ["one", "two"] {
+        create_with(data, &[OLD], name);
+    }
+    let spoil = |key_id: &str| {
+        let database = rusqlite::Connection::open(data.join(patchbay_sql::DATABASE_FILE)).unwrap();
+        let sql = format!("UPDATE connection SET key_id = {key_id} WHERE name = 'two'");
+        database.execute(&sql, []).unwrap();
+    };
+    set_keys(data, &[NEW, OLD]);
+    let unreadable = "1 record: which key sealed it cannot be read; keep every key until it is restored or deleted\n";
+    spoil("CAST(x'6fff' AS TEXT)");
+    let before = format!("new: 0 records; it seals what is new\nold: 1 record\n{unreadable}");
+    assert_eq!(status(data), before);
+    spoil("'No Key'");
+    assert_eq!(status(data), before);
+    let error = refused(upkeep(data, &["keys", "rotate"]));
+    for said in [
+        "row 2 of the table `connection`: a stored key id",
+        "1 record is not sealed with new, and 1 damaged",
+    ] {
+        assert!(error.contains(said), "{error}");
+    }
+    let rotated = format!(
+        "new: 1 record; it seals what is new\n\
+         old: 0 records; only backups from before may need it, once no server seals with it\n{unreadable}"
+    );
+    assert_eq!(status(data), rotated);
+
+    let (token, of_operator) = new_token(data, &["--operator"]);
+    let mut command = patchbay(data);
+    command.env("PATCHBAY_OPERATOR_TOKENS", of_operator);
+    let server = Server::spawn(command);
+    let url = format!("http://{}", server.address);
+    assert_eq!(done(operate("status", &url, &token)), rotated);
+    let error = refused(operate("rotate", &url, &token));
+    assert!(
+        error.contains("1 record is not sealed with new: the server's log"),
+        "{error}"
+    );
+    let (_, log) = server.stop();
+    assert!(
+        log.contains("row 2 of the table `connection`: a stored key id"),
+        "{log}"
+    );
 }
 
 /// A new token and its entry.

@@ -1,13 +1,11 @@
 //! The operator's operations: what each key seals, and sealing again what others than the first one sealed.
 
-use std::collections::BTreeMap;
-
 use crate::api::Host;
 use crate::limits;
 use crate::model::Timestamp;
 use crate::problem::Problem;
 use crate::registry::Registry;
-use crate::rotation::{self, KeyStatus, Left, Place, Proof, Resealed, Sealings, Search, Step, Unproved};
+use crate::rotation::{self, Counted, KeyStatus, Left, Place, Proof, Resealed, Sealings, Search, Step, Unproved};
 use crate::store::Store;
 use crate::wire::{Fields, Json};
 
@@ -67,12 +65,10 @@ impl<S: Store, H: Host> Registry<S, H> {
     pub(crate) async fn key_status(&self, body: &[u8]) -> Result<Json, Problem> {
         let mut after = self.walked(status_fields(body)?, STATUS, |text| Some(Place(text.to_owned())))?;
         let (store, end) = (self.sealings()?, self.end());
-        let mut counted = BTreeMap::new();
+        let mut counted = Counted::default();
         loop {
             let Step { found, next } = store.count_sealed(after).await?;
-            for (key, records) in found {
-                *counted.entry(key).or_default() += records;
-            }
+            counted.add(found);
             after = next;
             if after.is_none() || self.host.now() >= end {
                 break;
@@ -80,7 +76,7 @@ impl<S: Store, H: Host> Registry<S, H> {
         }
         let mut json = Json::default();
         json.literal("{\"keys\":[");
-        json.each(rotation::statuses(&self.ring, &counted), |json, status| {
+        json.each(rotation::statuses(&self.ring, &counted.under), |json, status| {
             let KeyStatus {
                 id,
                 records,
@@ -93,6 +89,9 @@ impl<S: Store, H: Host> Registry<S, H> {
             json.literal(",\"available\":").plain(available).literal("}");
         });
         json.literal("]");
+        if counted.unreadable > 0 {
+            json.literal(",\"unreadable\":").plain(counted.unreadable);
+        }
         self.next_cursor(&mut json, STATUS, after.map(|place| place.0));
         Ok(json)
     }

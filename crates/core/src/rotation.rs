@@ -37,6 +37,31 @@ pub struct Held {
     pub record: Record,
 }
 
+/// How many records there are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// Under each key.
+    pub under: BTreeMap<KeyId, u64>,
+    /// Of which cannot be read under which key they are.
+    pub unreadable: u64,
+}
+
+impl Counted {
+    /// Adds what was counted elsewhere.
+    pub fn add(&mut self, more: Self) {
+        for (key, records) in more.under {
+            *self.under.entry(key).or_default() += records;
+        }
+        self.unreadable += more.unreadable;
+    }
+
+    /// How many are not under this key, as far as can be read.
+    pub fn not_under(&self, key: &KeyId) -> u64 {
+        let others = self.under.iter().filter(|(id, _)| *id != key);
+        others.map(|(_, records)| records).sum::<u64>() + self.unreadable
+    }
+}
+
 /// A record's new sealing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replacement {
@@ -75,10 +100,7 @@ pub enum Wanted {
 /// throughout.
 pub trait Sealings {
     /// Counts the records under each key, as many as the store counts in one step.
-    fn count_sealed(
-        &self,
-        after: Option<Place>,
-    ) -> impl Future<Output = Result<Step<BTreeMap<KeyId, u64>>, StoreError>>;
+    fn count_sealed(&self, after: Option<Place>) -> impl Future<Output = Result<Step<Counted>, StoreError>>;
 
     /// Walks over records: at most `most`, and no more than [`limits::RESEALED_BYTES`] of
     /// sealed bytes, but one where it alone has more. What cannot be read is told of in its place, and passed.
@@ -97,7 +119,7 @@ pub trait Sealings {
 
 /// Of a store that lends none: there is no value of this type.
 impl Sealings for Infallible {
-    async fn count_sealed(&self, _: Option<Place>) -> Result<Step<BTreeMap<KeyId, u64>>, StoreError> {
+    async fn count_sealed(&self, _: Option<Place>) -> Result<Step<Counted>, StoreError> {
         match *self {}
     }
 

@@ -1,11 +1,8 @@
 //! What rotation of keys takes: walks over the whole table, page by page, and a write a record.
 
-use std::collections::BTreeMap;
-
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
-use patchbay_core::model::KeyId;
-use patchbay_core::rotation::{Held, Place, Replacement, Step, Unreadable, Wanted};
+use patchbay_core::rotation::{Counted, Held, Place, Replacement, Step, Unreadable, Wanted};
 use patchbay_core::store::StoreError;
 use tokio::time::Instant;
 
@@ -21,7 +18,7 @@ const PARALLEL: usize = 4;
 const SCANNED: u16 = 250;
 
 /// In one page of the table.
-pub(crate) async fn count(table: &Table, after: Option<Place>) -> Result<Step<BTreeMap<KeyId, u64>>, StoreError> {
+pub(crate) async fn count(table: &Table, after: Option<Place>) -> Result<Step<Counted>, StoreError> {
     let page = Page {
         after: after.as_ref().map(key).transpose()?,
         limit: i32::from(SCANNED),
@@ -30,10 +27,12 @@ pub(crate) async fn count(table: &Table, after: Option<Place>) -> Result<Step<BT
         values: None,
     };
     let (items, next) = table.scan(page).await?;
-    let mut found = BTreeMap::new();
+    let mut found = Counted::default();
     for item in &items {
-        let key = facts::key_id(item).map_err(|error| StoreError::Damaged(format!("{}: {error}", at(item))))?;
-        *found.entry(key).or_default() += 1;
+        match facts::key_id(item) {
+            Ok(key) => *found.under.entry(key).or_default() += 1,
+            Err(_) => found.unreadable += 1,
+        }
     }
     Ok(Step {
         found,

@@ -1,14 +1,13 @@
 //! The store.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
-use patchbay_core::model::{Caller, ConnectionId, KeyId, Name, Person, Record, Timestamp, WorkspaceId};
-use patchbay_core::rotation::{Held, Place, Replacement, Sealings, Step, Unreadable, Wanted};
+use patchbay_core::model::{Caller, ConnectionId, Name, Person, Record, Timestamp, WorkspaceId};
+use patchbay_core::rotation::{Counted, Held, Place, Replacement, Sealings, Step, Unreadable, Wanted};
 use patchbay_core::store::{
     AddMember, AddMemberOutcome, Attach, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome,
     DetachOutcome, ListOutcome, ListQuery, ListWorkspacesOutcome, Lookup, MembersOutcome, RemoveMemberOutcome, Seen,
@@ -161,7 +160,7 @@ impl Store for DynamoStore {
 }
 
 impl Sealings for DynamoStore {
-    async fn count_sealed(&self, after: Option<Place>) -> Result<Step<BTreeMap<KeyId, u64>>, StoreError> {
+    async fn count_sealed(&self, after: Option<Place>) -> Result<Step<Counted>, StoreError> {
         sealings::count(&self.table(), after).await
     }
 

@@ -1,12 +1,11 @@
 //! The store of the native server: one SQLite file in a data folder.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use patchbay_core::audit::{Kind, Made, Outcome, Page, Query, Record as AuditRecord};
-use patchbay_core::model::{Caller, ConnectionId, KeyId, Name, Person, Record, Timestamp, WorkspaceId};
-use patchbay_core::rotation::{Held, Place, Replacement, Sealings, Step, Unreadable, Wanted};
+use patchbay_core::model::{Caller, ConnectionId, Name, Person, Record, Timestamp, WorkspaceId};
+use patchbay_core::rotation::{Counted, Held, Place, Replacement, Sealings, Step, Unreadable, Wanted};
 use patchbay_core::store::{
     AddMember, AddMemberOutcome, Attach, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome,
     DetachOutcome, ListOutcome, ListQuery, ListWorkspacesOutcome, Lookup, MembersOutcome, RemoveMemberOutcome, Seen,
@@ -122,7 +121,7 @@ impl NativeStore {
 ///
 /// # Errors
 /// Where there is no database of this version to read.
-pub fn count_sealed(data: &Path) -> Result<BTreeMap<KeyId, u64>, OpenError> {
+pub fn count_sealed(data: &Path) -> Result<Counted, OpenError> {
     let connection = folder::open_beside(data)?;
     let counted = connection.transaction(|statements| {
         Ok::<_, StoreError>(match folder::require_current(data, statements) {
@@ -270,7 +269,7 @@ async fn aside<T: Send + 'static>(
 }
 
 impl Sealings for NativeStore {
-    async fn count_sealed(&self, _: Option<Place>) -> Result<Step<BTreeMap<KeyId, u64>>, StoreError> {
+    async fn count_sealed(&self, _: Option<Place>) -> Result<Step<Counted>, StoreError> {
         let found = self.read_list(|statements| sealings::count(statements)).await?;
         Ok(Step { found, next: None })
     }

@@ -1,11 +1,10 @@
 //! What rotation of keys takes, each to be run inside one transaction.
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use patchbay_core::limits;
 use patchbay_core::model::{KeyId, Tenant};
-use patchbay_core::rotation::{Held, Place, Replacement, Step, Unreadable, Wanted};
+use patchbay_core::rotation::{Counted, Held, Place, Replacement, Step, Unreadable, Wanted};
 use patchbay_core::store::StoreError;
 
 use crate::database::{Row, Statements, Value, blob, first, int, text};
@@ -15,12 +14,16 @@ use crate::statements as sql;
 /// [`Sealings::count_sealed`](patchbay_core::rotation::Sealings::count_sealed), all in one step.
 ///
 /// # Errors
-/// What the database reports, or what is stored is damaged.
-pub fn count(statements: &dyn Statements) -> Result<BTreeMap<KeyId, u64>, StoreError> {
-    let mut counted = BTreeMap::new();
+/// What the database reports.
+pub fn count(statements: &dyn Statements) -> Result<Counted, StoreError> {
+    let mut counted = Counted::default();
     statements.query(sql::COUNT_BY_KEY, &[], &mut |row| {
         let records = u64::try_from(int(row, 1)?).map_err(|_| damaged("count"))?;
-        counted.insert(key_id(text(row, 0)?)?, records);
+        match text(row, 0).map(KeyId::new) {
+            Ok(Ok(key)) => _ = counted.under.insert(key, records),
+            Ok(Err(_)) | Err(StoreError::Damaged(_)) => counted.unreadable += records,
+            Err(error) => return Err(error),
+        }
         Ok(ControlFlow::Continue(()))
     })?;
     Ok(counted)
@@ -96,10 +99,6 @@ pub fn replace(statements: &dyn Statements, replacements: &[Replacement]) -> Res
         replaced += usize::from(first(statements, sql::RESEAL, &params, |_| Ok(()))?.is_some());
     }
     Ok(replaced)
-}
-
-fn key_id(stored: &str) -> Result<KeyId, StoreError> {
-    KeyId::new(stored).map_err(|_| damaged("key id"))
 }
 
 /// The key and the seq of the last record before the next batch.

@@ -11,7 +11,7 @@ use patchbay_core::model::{
     Attached, AttachmentId, Caller, ConnectionId, KeyId, Member, Name, Person, Record, Role, Tenant, Timestamp,
     Workspace, WorkspaceId, Workspaces,
 };
-use patchbay_core::rotation::{Held, Place, Replacement, Sealings, Step, Unreadable, Wanted};
+use patchbay_core::rotation::{Counted, Held, Place, Replacement, Sealings, Step, Unreadable, Wanted};
 use patchbay_core::store::{
     AddMember, AddMemberOutcome, Attach, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome,
     DetachOutcome, ListOutcome, ListQuery, ListWorkspacesOutcome, Lookup, MembersOutcome, RemoveMemberOutcome, Seen,
@@ -417,10 +417,10 @@ impl Store for MemoryStore {
 
 /// A walk goes by tenant and name; a place is the last of them before the next step, between which a line feed stands.
 impl Sealings for MemoryStore {
-    async fn count_sealed(&self, _: Option<Place>) -> Result<Step<BTreeMap<KeyId, u64>>, StoreError> {
-        let mut found = BTreeMap::new();
+    async fn count_sealed(&self, _: Option<Place>) -> Result<Step<Counted>, StoreError> {
+        let mut found = Counted::default();
         for kept in self.tenants().values().flat_map(|state| state.connections.values()) {
-            *found.entry(kept.record.sealed.key_id.clone()).or_default() += 1;
+            *found.under.entry(kept.record.sealed.key_id.clone()).or_default() += 1;
         }
         Ok(Step { found, next: None })
     }

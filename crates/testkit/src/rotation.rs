@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use patchbay_core::model::{Caller, ConnectionId, ConnectionType, Details, KeyId, Record, Timestamp, WorkspaceId};
 use patchbay_core::rotation::{
-    self, Held, KeyStatus, Left, Place, Proof, Replacement, Resealed, Sealings, Search, Step, Unproved, Wanted,
+    self, Counted, Held, KeyStatus, Left, Place, Proof, Replacement, Resealed, Sealings, Search, Step, Unproved, Wanted,
 };
 use patchbay_core::seal::{Draft, KeyRing, OpenError};
 use patchbay_core::store::{AttachOutcome, CreateOutcome, DeleteOutcome, DetachOutcome, Lookup, Store};
@@ -98,13 +98,14 @@ async fn opens(store: &impl Store, ring: &KeyRing, who: &Caller, text: &str) -> 
 }
 
 async fn counted(store: &impl Sealings) -> BTreeMap<KeyId, u64> {
-    let (mut sum, mut after) = (BTreeMap::new(), None);
+    let (mut sum, mut after) = (Counted::default(), None);
     loop {
         let Step { found, next } = store.count_sealed(after).await.expect("a count");
-        for (key, records) in found {
-            *sum.entry(key).or_default() += records;
-        }
-        let Some(next) = next else { return sum };
+        sum.add(found);
+        let Some(next) = next else {
+            assert_eq!(sum.unreadable, 0);
+            return sum.under;
+        };
         after = Some(next);
     }
 }

@@ -33,8 +33,7 @@ const SAID: usize = 1_000;
 /// What stopped it, in a sentence that says what to do.
 pub fn status(url: &Url) -> anyhow::Result<()> {
     let server = Server::new(url)?;
-    let counted = rotation::runtime()?.block_on(server.count())?;
-    counted.values().for_each(rotation::say_one);
+    rotation::runtime()?.block_on(server.count())?.say();
     Ok(())
 }
 
@@ -48,11 +47,14 @@ pub fn rotate(url: &Url) -> anyhow::Result<()> {
         server.reseal().await?;
         server.count().await
     })?;
-    counted.values().for_each(rotation::say_one);
-    let sealing = counted.values().find(|status| status.sealing);
+    counted.say();
+    let sealing = counted.keys.values().find(|status| status.sealing);
     let key = &sealing.context("the server names no key that seals")?.id;
-    let others = counted.values().filter(|status| status.id != *key);
-    let others: u64 = others.map(|status| status.records).sum();
+    let others = counted.keys.values().filter(|status| status.id != *key);
+    let others = others
+        .map(|status| status.records)
+        .sum::<u64>()
+        .saturating_add(counted.unreadable);
     ensure!(
         others == 0,
         "{}: the server's log names what does not open. Put keys that are missing back into its ring, see that every server \
@@ -73,6 +75,8 @@ struct Resealed {
 #[derive(Deserialize)]
 struct Counted {
     keys: Vec<Key>,
+    #[serde(default)]
+    unreadable: u64,
     next_cursor: Option<String>,
 }
 
@@ -88,6 +92,20 @@ struct Key {
 #[derive(Deserialize)]
 struct Failed {
     msg: String,
+}
+
+/// What all answers of `admin/keys/status` come to.
+#[derive(Default)]
+struct Standing {
+    /// In the order of their ids.
+    keys: BTreeMap<KeyId, KeyStatus>,
+    unreadable: u64,
+}
+
+impl Standing {
+    fn say(&self) {
+        rotation::say_all(self.keys.values(), self.unreadable);
+    }
 }
 
 struct Server<'a> {
@@ -123,14 +141,13 @@ impl<'a> Server<'a> {
         Ok(())
     }
 
-    /// How every key stands, in the order of their ids.
-    async fn count(&self) -> anyhow::Result<BTreeMap<KeyId, KeyStatus>> {
-        let (mut sum, mut cursor) = (BTreeMap::<_, KeyStatus>::new(), None);
+    async fn count(&self) -> anyhow::Result<Standing> {
+        let (mut sum, mut cursor) = (Standing::default(), None);
         loop {
             let answer: Counted = self.call("admin/keys/status", &json!({"cursor": cursor})).await?;
             for key in answer.keys {
                 let id = KeyId::new(&key.id).context("the server names a key that is none")?;
-                let status = sum.entry(id.clone()).or_insert(KeyStatus {
+                let status = sum.keys.entry(id.clone()).or_insert(KeyStatus {
                     id,
                     records: 0,
                     sealing: key.sealing,
@@ -138,6 +155,7 @@ impl<'a> Server<'a> {
                 });
                 status.records = status.records.saturating_add(key.records);
             }
+            sum.unreadable = sum.unreadable.saturating_add(answer.unreadable);
             cursor = answer.next_cursor;
             if cursor.is_none() {
                 return Ok(sum);

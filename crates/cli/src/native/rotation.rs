@@ -1,6 +1,5 @@
 //! `patchbay keys status` and `patchbay keys rotate`.
 
-use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -8,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use patchbay_core::limits;
 use patchbay_core::model::KeyId;
-use patchbay_core::rotation::{self, KeyStatus, Left, Proof, Sealings, Search, Step};
+use patchbay_core::rotation::{self, Counted, KeyStatus, Left, Proof, Sealings, Search, Step};
 use patchbay_core::seal::{KeyRing, OpenError as SealedError};
 use patchbay_sql::{NativeStore, OpenError, Options};
 use tokio::runtime::Runtime;
@@ -115,11 +114,7 @@ pub async fn all(store: &impl Sealings, ring: &KeyRing, source: &Source) -> anyh
     sealed.end();
     let counted = count(store).await?;
     say(ring, &counted);
-    let others: u64 = counted
-        .iter()
-        .filter(|(id, _)| *id != key)
-        .map(|(_, records)| records)
-        .sum();
+    let others = counted.not_under(key);
     ensure!(
         damaged == 0,
         "{}, and {damaged} damaged, of which the first {NAMED} are named above: delete them, or restore them from a backup",
@@ -191,29 +186,40 @@ async fn proved(store: &impl Sealings, ring: &KeyRing) -> anyhow::Result<bool> {
 ///
 /// # Errors
 /// What the store reports.
-pub async fn count(store: &impl Sealings) -> anyhow::Result<BTreeMap<KeyId, u64>> {
-    let (mut sum, mut after) = (BTreeMap::new(), None);
+pub async fn count(store: &impl Sealings) -> anyhow::Result<Counted> {
+    let (mut sum, mut after) = (Counted::default(), None);
     loop {
         let Step { found, next } = store
             .count_sealed(after)
             .await
             .context("the records cannot be counted")?;
-        for (key, records) in found {
-            *sum.entry(key).or_default() += records;
-        }
+        sum.add(found);
         let Some(next) = next else { return Ok(sum) };
         after = Some(next);
     }
 }
 
-/// Says how every key stands, a line each.
-pub fn say(ring: &KeyRing, counted: &BTreeMap<KeyId, u64>) {
-    rotation::statuses(ring, counted).iter().for_each(say_one);
+/// Says how every key stands.
+pub fn say(ring: &KeyRing, counted: &Counted) {
+    say_all(&rotation::statuses(ring, &counted.under), counted.unreadable);
 }
 
-/// Says how a key stands, in a line.
-pub fn say_one(status: &KeyStatus) {
-    upkeep::say(format_args!("{}", line(status)));
+/// Says how keys stand, a line each, and that there are records of which that cannot be said.
+pub fn say_all<'s>(statuses: impl IntoIterator<Item = &'s KeyStatus>, unreadable: u64) {
+    for status in statuses {
+        upkeep::say(format_args!("{}", line(status)));
+    }
+    if unreadable > 0 {
+        let (them, they_are) = if unreadable == 1 {
+            ("it", "it is")
+        } else {
+            ("them", "they are")
+        };
+        upkeep::say(format_args!(
+            "{}: which key sealed {them} cannot be read; keep every key until {they_are} restored or deleted",
+            many(unreadable)
+        ));
+    }
 }
 
 fn line(status: &KeyStatus) -> String {
