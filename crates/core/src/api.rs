@@ -285,6 +285,12 @@ impl Admitted {
         self
     }
 
+    /// Whether it asks for a change. A home that is left by its clients answers such a request to its end all the same: the
+    /// record of a change that was refused, or that the store keeps no trail of, comes with the answer alone.
+    pub fn is_change(&self) -> bool {
+        self.operation.kind() == Kind::Change
+    }
+
     /// Whether the operation takes a body; what comes with others is not read.
     pub fn has_body(&self) -> bool {
         !matches!(
@@ -533,6 +539,16 @@ impl<S: Store, H: Host> Patchbay<S, H> {
             Err(problem) => head.refuse(caller.as_ref(), problem),
         };
         Answer { audit, ..answer }
+    }
+
+    /// Has the record of an answer that the home made itself ([`Admitted::refuse`]) kept, where the store keeps a trail.
+    /// Where it cannot be kept it stays with the answer, for the home's log.
+    pub async fn keep(&self, mut answer: Answer) -> Answer {
+        if let Some(record) = answer.audit.take() {
+            let kept = self.registry.store.note(record.clone()).await;
+            answer.audit = kept.unwrap_or(Some(record));
+        }
+        answer
     }
 
     async fn call(

@@ -4,7 +4,8 @@
 //! A store that keeps a trail keeps the record of a change in the change's own transaction
 //! ([`Store::noting`](crate::store::Store::noting)), and every other one before the answer is given
 //! ([`Store::note`](crate::store::Store::note)). Elsewhere the record comes with the [`Answer`](crate::api::Answer), and
-//! the home writes its [`Record::log_lines`] to the platform's log.
+//! the home writes its [`Record::log_lines`] to the platform's log. A read that is given up, as its client went away before
+//! the answer was made, gave nothing to anybody and may leave none.
 
 use std::borrow::Cow;
 use std::net::IpAddr;

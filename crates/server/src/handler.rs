@@ -14,7 +14,6 @@ use http::{Request, Response, Version};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
 use patchbay_core::api::{Admitted, Answer, ClientAddress, LogLine, Refusal};
-use patchbay_core::audit::Record;
 use patchbay_core::limits::BODY_BYTES;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -37,6 +36,9 @@ pub trait Handler: Clone + Send + Sync + 'static {
 
     /// Answers an admitted request.
     fn answer(&self, admitted: Admitted, body: Bytes) -> impl Future<Output = Answer> + Send;
+
+    /// Has the record of an answer that the server made itself kept, or leaves it with the answer.
+    fn keep(&self, answer: Answer) -> impl Future<Output = Answer> + Send;
 }
 
 /// Everything that requests share.
@@ -110,7 +112,7 @@ impl<H: Handler> Shared<H> {
         };
         // Nothing of a request outlives its panic but the store and what is known of tokens, which guard their own state.
         let judged = AssertUnwindSafe(self.handler.admit(&head)).catch_unwind().await;
-        let answer = match judged {
+        let mut answer = match judged {
             Ok(Ok(admitted)) if self.local_only && admitted.has_body() && !is_local(&head) => {
                 admitted.refuse(Refusal::Foreign)
             }
@@ -121,14 +123,8 @@ impl<H: Handler> Shared<H> {
             Ok(Err(answer)) => answer,
             Err(_) => self.handler.panicked(&head),
         };
-        let Answer {
-            mut response,
-            log,
-            audit,
-        } = answer;
-        if let Some(record) = audit {
-            write_audit(&record);
-        }
+        write_audit(&mut answer);
+        let Answer { mut response, log, .. } = answer;
         // HTTP/1 goes on after a body only where it was read to its end. A client that is not told so would send its
         // next request into a connection that is about to close.
         if unread != Unread::Nothing && head.version < Version::HTTP_2 {
@@ -152,7 +148,7 @@ impl<H: Handler> Shared<H> {
         unread: &mut Unread,
         held: &mut Held,
     ) -> Result<Answer, Stop> {
-        let (body, _share) = if admitted.has_body() {
+        let (body, share) = if admitted.has_body() {
             let slot = Arc::clone(&self.requests).try_acquire_owned();
             held.slot = Some(slot.map_err(|_| Stop::Busy(Busy::Requests))?);
             if *unread == Unread::Withheld {
@@ -168,17 +164,27 @@ impl<H: Handler> Shared<H> {
         if admitted.has_large_answer() {
             held.answer = self.answers.take(self.list_bytes).ok_or(Stop::Busy(Busy::Answers))?;
         }
-        let answered = AssertUnwindSafe(self.handler.answer(admitted.clone(), body))
-            .catch_unwind()
-            .await;
-        let answer = answered.map_err(|_| Stop::Refused(Refusal::Failed));
-        let length = answer.as_ref().map_or(0, |answer| answer.response.body().len());
+        let answer = if admitted.is_change() {
+            // In a task of its own, with what it holds: it goes on where its client goes away.
+            let (handler, admitted, slot) = (self.handler.clone(), admitted.clone(), held.slot.take());
+            let answering = tokio::spawn(async move {
+                let answer = answered(&handler, admitted, body).await;
+                drop(share);
+                (answer, slot)
+            });
+            let (answer, slot) = answering.await.map_err(|_| Stop::Refused(Refusal::Failed))?;
+            held.slot = slot;
+            answer
+        } else {
+            answered(&self.handler, admitted.clone(), body).await
+        };
+        let length = answer.response.body().len();
         // What changes something has a short answer, so this refuses only what can be asked for again.
         let counts = if length > UNCOUNTED_ANSWER { length } else { 0 };
         if !self.answers.resize(&mut held.answer, counts) {
             return Err(Stop::Busy(Busy::Answers));
         }
-        answer
+        Ok(answer)
     }
 
     /// Reads a body, with its share of the budget.
@@ -232,6 +238,19 @@ impl<H: Handler> Shared<H> {
     }
 }
 
+/// Has an admitted request answered, or refuses it where it panics, and has its record kept.
+async fn answered(handler: &impl Handler, admitted: Admitted, body: Bytes) -> Answer {
+    let answered = AssertUnwindSafe(handler.answer(admitted.clone(), body))
+        .catch_unwind()
+        .await;
+    let mut answer = match answered {
+        Ok(answer) => answer,
+        Err(_) => handler.keep(admitted.refuse(Refusal::Failed)).await,
+    };
+    write_audit(&mut answer);
+    answer
+}
+
 /// Takes and drops what still comes of a body, within bounds. Until this ends, hyper keeps its connection, over which
 /// the answer goes out meanwhile.
 async fn discard(body: Incoming, bytes: usize, time: Duration) {
@@ -251,9 +270,10 @@ fn deadline(client: &Arc<Client>, time: Duration) -> Deadline {
     Deadline(tokio::spawn(wait).abort_handle())
 }
 
-/// Writes a record of which the store keeps no trail to standard error, whatever is logged there. It is waited for: what
-/// leaves no record is not answered.
-fn write_audit(record: &Record) {
+/// Writes the record of an answer, if it has one that is in no trail, to standard error, whatever is logged there. It is
+/// waited for: what leaves no record is not answered.
+fn write_audit(answer: &mut Answer) {
+    let Some(record) = answer.audit.take() else { return };
     let mut stderr = std::io::stderr().lock();
     for line in record.log_lines() {
         // Where standard error is closed, nobody was meant to read it.

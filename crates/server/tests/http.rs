@@ -5,7 +5,8 @@
 mod support;
 
 use bytes::Bytes;
-use http::Request;
+use http::{Request, StatusCode};
+use patchbay_core::audit::{Outcome, Record};
 use patchbay_server::Limits;
 use support::{PANIC, PANIC_HEADER, SHORT, Server, post};
 use tokio::net::TcpStream;
@@ -79,6 +80,40 @@ async fn a_panic_costs_its_own_request_and_its_text_is_not_shown() {
     assert!(!failed.body.contains(PANIC));
     client.send(&post("get", "size 3")).await;
     assert_eq!(client.reply().await.body, "xxx", "the connection goes on");
+}
+
+#[tokio::test]
+async fn a_request_that_panicked_leaves_a_record_where_all_others_are() {
+    let server = Server::start(Limits::default()).await;
+    assert_eq!(server.call("create", "panic").await.status, 500);
+    assert_eq!(server.call("get", "{\"name\":\"a\"}").await.status, 404);
+    let told = |record: Record| (record.operation, record.outcome);
+    let expected = [
+        ("connections/create", StatusCode::INTERNAL_SERVER_ERROR),
+        ("connections/get", StatusCode::NOT_FOUND),
+    ];
+    let expected = expected.map(|(operation, status)| (operation, Outcome::Refused(status)));
+    assert_eq!(server.records().into_iter().map(told).collect::<Vec<_>>(), expected);
+}
+
+#[tokio::test]
+async fn a_change_whose_client_goes_away_goes_on_with_what_it_holds_and_a_read_is_given_up() {
+    let limits = Limits {
+        requests: 1,
+        ..Limits::default()
+    };
+    let mut server = Server::start(limits).await;
+    for (operation, goes_on, meanwhile) in [("create", true, 503), ("get", false, 200)] {
+        let mut client = server.connect().await;
+        client.send(&post(operation, "wait")).await;
+        server.one_waits().await;
+        drop(client);
+        while !server.metrics().await.contains("patchbay_connections 0\n") {}
+        assert_eq!(server.call("get", "size 1").await.status, meanwhile);
+        server.let_go();
+        assert_eq!(server.one_ended().await, goes_on, "{operation}");
+        server.call_until("get", "size 1", 200).await;
+    }
 }
 
 #[tokio::test]

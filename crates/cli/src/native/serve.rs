@@ -59,6 +59,10 @@ macro_rules! handler {
             fn answer(&self, admitted: Admitted, body: Bytes) -> impl Future<Output = Answer> + Send {
                 self.0.answer(admitted, body)
             }
+
+            fn keep(&self, answer: Answer) -> impl Future<Output = Answer> + Send {
+                self.0.keep(answer)
+            }
         }
     };
 }

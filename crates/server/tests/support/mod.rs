@@ -8,13 +8,14 @@
 )]
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
 use http::request::Parts;
 use patchbay_core::api::{self, Admitted, Answer, Config, Patchbay, Refusal};
+use patchbay_core::audit::Record;
 use patchbay_core::identity::Authentication;
 use patchbay_core::model::Workspaces;
 use patchbay_core::seal::KeyRing;
@@ -22,7 +23,7 @@ use patchbay_server::{Handler, Limits, Metrics, Options, TrustedProxies, serve, 
 use patchbay_testkit::{MemoryStore, SystemHost};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
@@ -44,6 +45,22 @@ pub struct Scripted {
     waiting: Arc<Semaphore>,
     /// One for each that may go on.
     going: Arc<Semaphore>,
+    /// Told of each that waited whether it came to its end.
+    ends: mpsc::UnboundedSender<bool>,
+    records: Arc<Mutex<Vec<Record>>>,
+}
+
+/// A request that waits, which may be given up.
+struct Waits {
+    end: bool,
+    ends: mpsc::UnboundedSender<bool>,
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        // Not every test asks.
+        _ = self.ends.send(self.end);
+    }
 }
 
 impl Handler for Scripted {
@@ -61,18 +78,26 @@ impl Handler for Scripted {
         let size = match text.trim_end() {
             "panic" => panic!("{PANIC}"),
             "wait" => {
+                let ends = self.ends.clone();
+                let mut waits = Waits { end: false, ends };
                 self.waiting.add_permits(1);
                 self.going.acquire().await.unwrap().forget();
+                waits.end = true;
                 2
             }
             text => match text.strip_prefix("size ") {
                 Some(size) => size.parse().unwrap(),
-                None => return self.core.answer(admitted, body).await,
+                None => return self.keep(self.core.answer(admitted, body).await).await,
             },
         };
         let mut answer = admitted.refuse(Refusal::Busy);
         *answer.response.status_mut() = StatusCode::OK;
         *answer.response.body_mut() = vec![b'x'; size].into();
+        answer
+    }
+
+    async fn keep(&self, mut answer: Answer) -> Answer {
+        self.records.lock().unwrap().extend(answer.audit.take());
         answer
     }
 }
@@ -82,6 +107,7 @@ pub struct Server {
     pub metrics_address: SocketAddr,
     pub metrics: Metrics,
     handler: Scripted,
+    ends: mpsc::UnboundedReceiver<bool>,
     end: Vec<oneshot::Sender<()>>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -98,15 +124,19 @@ impl Server {
             answer_bytes: LIST_BYTES,
         };
         let ring = KeyRing::parse("k1:testkit-testkit-testkit-testkit-testkit-testkit").unwrap();
+        let core = Patchbay::new(MemoryStore::default(), ring, SystemHost, config).with_audit(true);
+        let (sender, ends) = mpsc::unbounded_channel();
         let handler = Scripted {
-            core: Arc::new(Patchbay::new(MemoryStore::default(), ring, SystemHost, config)),
+            core: Arc::new(core),
             waiting: Arc::new(Semaphore::new(0)),
             going: Arc::new(Semaphore::new(0)),
+            ends: sender,
+            records: Arc::default(),
         };
         let metrics = Metrics::new(|| 7).unwrap();
         let (listener, page) = (bind().await, bind().await);
         let (address, metrics_address) = (listener.local_addr().unwrap(), page.local_addr().unwrap());
-        let (ends, ended): (Vec<_>, Vec<_>) = (0..2).map(|_| oneshot::channel::<()>()).unzip();
+        let (end, ended): (Vec<_>, Vec<_>) = (0..2).map(|_| oneshot::channel::<()>()).unzip();
         let mut ended = ended.into_iter().map(|end| async { end.await.unwrap() });
         let page = serve_metrics(page, metrics.clone(), limits.clone(), true, ended.next().unwrap());
         let options = Options {
@@ -123,7 +153,8 @@ impl Server {
             metrics_address,
             metrics,
             handler,
-            end: ends,
+            ends,
+            end,
             tasks: vec![tokio::spawn(page), tokio::spawn(served)],
         }
     }
@@ -161,6 +192,16 @@ impl Server {
     /// Lets one that waits go on.
     pub fn let_go(&self) {
         self.handler.going.add_permits(1);
+    }
+
+    /// Whether the next that waited came to its end; returns when it did, or was given up.
+    pub async fn one_ended(&mut self) -> bool {
+        self.ends.recv().await.unwrap()
+    }
+
+    /// The records that were kept.
+    pub fn records(&self) -> Vec<Record> {
+        self.handler.records.lock().unwrap().clone()
     }
 
     /// Asks for the end.
