@@ -206,12 +206,13 @@ pub enum Match {
     Wanted,
     /// It is not.
     Unwanted,
-    /// It is so much older than [`Query::since`] that nothing is asked for that was written before it.
+    /// It is not, and so much older than [`Query::since`] that nothing is asked for that was written before it, unless the
+    /// clock was set back in between: a long stretch of nothing else tells.
     Past,
 }
 
 /// Records stand in the order in which operations ended, and bear the time at which they began. Between two that stand side
-/// by side lies no more than an operation takes, and what a clock may have been set back by: an hour, in microseconds.
+/// by side lies no more than an operation takes, and what a clock is usually set back by: an hour, in microseconds.
 const DISORDER: i64 = 3_600_000_000;
 
 impl Query {

@@ -623,21 +623,60 @@ async fn a_record_that_is_longer_than_what_is_read_at_once_is_listed_like_any_ot
     assert_eq!(pages(&store, everything()).await, [["read-2", "long", "read-1"]]);
 }
 
+/// More than two calls look at.
+async fn long(data: &Path) -> NativeStore {
+    let store = open(data, u64::MAX);
+    let mut long = draft(Kind::DetailsRead, "long");
+    long.connections = (0..50_000).map(id).collect();
+    for _ in 0..12 {
+        store.note(long.clone()).await.unwrap();
+    }
+    store
+}
+
+/// A record so many hours later than others.
+fn later(hours: i64, request_id: &str) -> Record {
+    let draft = draft(Kind::DetailsRead, request_id);
+    let at = Timestamp::from_micros(draft.at.as_micros() + hours * 3_600_000_000);
+    Record { at, ..draft }
+}
+
+#[tokio::test]
+async fn what_was_written_before_the_clock_was_set_back_is_listed_by_its_time() {
+    let folder = TempDir::new().unwrap();
+    let store = open(folder.path(), u64::MAX);
+    for (hours, id) in [(0, "before"), (4, "since"), (0, "set back"), (5, "set right")] {
+        store.note(later(hours, id)).await.unwrap();
+    }
+    let query = Query {
+        since: Some(later(4, "").at),
+        ..everything()
+    };
+    assert_eq!(pages(&store, query).await, [["set right", "since"]]);
+}
+
+#[tokio::test]
+async fn a_list_ends_where_all_that_a_call_looks_at_is_older_than_what_is_asked_for() {
+    let folder = TempDir::new().unwrap();
+    let store = long(folder.path()).await;
+    store.note(later(2, "since")).await.unwrap();
+    let query = Query {
+        since: Some(later(2, "").at),
+        ..everything()
+    };
+    assert_eq!(pages(&store, query).await, [vec!["since"], vec![]]);
+}
+
 #[tokio::test]
 async fn a_call_looks_at_a_bounded_part_of_a_long_trail() {
     let folder = TempDir::new().unwrap();
-    let store = open(folder.path(), u64::MAX);
-    let mut long = draft(Kind::DetailsRead, "long");
-    long.connections = (0..50_000).map(id).collect();
-    for _ in 0..10 {
-        store.note(long.clone()).await.unwrap();
-    }
+    let store = long(folder.path()).await;
     let of_nobody = Query {
         tenant: caller("u", "ann", true).tenant,
         ..everything()
     };
     let pages = pages(&store, of_nobody).await;
-    assert!(pages.len() > 1 && pages.iter().all(Vec::is_empty), "{}", pages.len());
+    assert!(pages.len() > 2 && pages.iter().all(Vec::is_empty), "{}", pages.len());
 }
 
 fn id(number: u128) -> ConnectionId {

@@ -15,15 +15,16 @@ const LOOKED_AT: u64 = 8 * 1024 * 1024;
 /// Bytes that are read at once, unless a line is longer.
 const READ: u64 = 256 * 1024;
 
-/// What is asked for, from the head or where an earlier page ended backwards. Lines that are not as they were written are
-/// left out; `verify` is to find them.
+/// What is asked for, from the head or where an earlier page ended backwards. Ends early only where all that one call looks
+/// at is past: a clock that was set back makes a shorter stretch look so. Lines that are not as they were written are left
+/// out; `verify` is to find them.
 pub(super) fn list(files: &Files, head: Head, query: &Query) -> io::Result<Page> {
     let mut page = Page::default();
     let mut place = query.before.unwrap_or(Place {
         file: head.file,
         bytes: head.bytes,
     });
-    let (mut bytes, mut looked_at) = (0, 0);
+    let (mut bytes, mut looked_at, mut all_past) = (0, 0, true);
     let mut lines = Vec::new();
     // Files before those that are there were moved away.
     while let Some(file) = files.read(place.file)? {
@@ -37,9 +38,10 @@ pub(super) fn list(files: &Files, head: Head, query: &Query) -> io::Result<Page>
                     ..place
                 };
                 let record = Line::read(line).map(|line| line.record);
-                match record.map_or(Match::Unwanted, |record| query.judge(record)) {
-                    Match::Past => return Ok(page),
-                    Match::Unwanted => {}
+                let judged = record.map_or(Match::Unwanted, |record| query.judge(record));
+                all_past &= judged == Match::Past;
+                match judged {
+                    Match::Past | Match::Unwanted => {}
                     Match::Wanted => {
                         let record = record.unwrap_or_default();
                         bytes += record.len() + 1;
@@ -53,7 +55,8 @@ pub(super) fn list(files: &Files, head: Head, query: &Query) -> io::Result<Page>
                 place = before;
                 looked_at += line.len() as u64;
                 if page.records.len() >= usize::from(query.limit) || looked_at >= LOOKED_AT {
-                    page.before = (place.bytes > 0 || place.file > 1).then_some(place);
+                    let more = !all_past && (place.bytes > 0 || place.file > 1);
+                    page.before = more.then_some(place);
                     return Ok(page);
                 }
             }
