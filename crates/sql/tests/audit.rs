@@ -10,6 +10,8 @@
 use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::task::{Context, Wake, Waker};
 
 use patchbay_core::audit::{Kind, Outcome, Query, Record};
 use patchbay_core::model::{Caller, ConnectionId, Role, Timestamp};
@@ -542,6 +544,38 @@ async fn a_trail_that_cannot_be_written_when_the_server_stops_has_its_rows_after
     drop(open(data, SMALL));
     assert_clean(data);
     assert_eq!(requests(data), ["create-1", "read-1", "create-10"]);
+}
+
+#[tokio::test]
+async fn once_the_trails_thread_has_panicked_nothing_more_is_done() {
+    struct Panics;
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("in the trail's thread, as it answers");
+        }
+    }
+    let folder = written(1, SMALL).await;
+    let data = folder.path();
+    let store = open(data, SMALL);
+    let waker = Waker::from(Arc::new(Panics));
+    let mut context = Context::from_waker(&waker);
+    let mut asked = Box::pin(read(&store, 10));
+    // Where it is answered at once, nobody is woken.
+    while asked.as_mut().poll(&mut context).is_ready() {
+        asked = Box::pin(read(&store, 10));
+    }
+    // What waits as the thread ends, and what comes when it has.
+    for number in 11..13 {
+        assert!(matches!(read(&store, number).await, Err(StoreError::Unavailable(_))));
+    }
+    assert!(matches!(create(&store, 13).await, Err(StoreError::Unavailable(_))));
+    let made = store.get(&ann(), patchbay_core::store::Lookup::Id(id(13))).await;
+    assert_eq!(made.unwrap(), None);
+    drop(asked);
+    drop(store);
+    drop(open(data, SMALL));
+    assert_clean(data);
+    assert_eq!(requests(data)[2], "read-10");
 }
 
 fn everything() -> Query {

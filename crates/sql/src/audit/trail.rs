@@ -40,7 +40,7 @@ pub(crate) struct Trail {
 /// What is known of the trail outside its thread.
 struct State {
     head: Mutex<Head>,
-    /// Whether the last attempt to append failed.
+    /// Whether the last attempt to append failed, or there are no more.
     failing: AtomicBool,
     files: Files,
 }
@@ -148,10 +148,11 @@ impl TrailThread {
             state: Arc::clone(&state),
         };
         let work = move || {
-            append(&mut appender, &mut waiting, Vec::new(), &state);
+            let ending = Ending(state);
+            append(&mut appender, &mut waiting, Vec::new(), &ending.0);
             while let Some(group) = take(&entries, !waiting.is_empty()) {
                 let records = group.len();
-                append(&mut appender, &mut waiting, group, &state);
+                append(&mut appender, &mut waiting, group, &ending.0);
                 thread::sleep(gathering(records));
             }
         };
@@ -171,6 +172,15 @@ impl TrailThread {
         // A panic of the thread has already been reported by its hook.
         _ = self.thread.join();
         *state.head.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The thread's hold on the state. However it ends, no change is made after that.
+struct Ending(Arc<State>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.failing.store(true, Ordering::Relaxed);
     }
 }
 
