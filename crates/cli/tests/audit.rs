@@ -93,6 +93,19 @@ fn verify_names_the_file_and_line_that_was_edited_and_fails() {
 }
 
 #[test]
+fn verify_says_what_a_start_mends_and_takes_it_for_no_problem() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path();
+    let server = Server::spawn(with_audit(data));
+    assert_eq!(server.call("connections/list", "{}").0, 200);
+    server.stop();
+    fs::write(data.join("audit/000001.jsonl"), trail(data) + "{\"num").unwrap();
+    let said = done(verify(data));
+    assert!(said.contains("The last 5 bytes are no whole line"), "{said}");
+    assert!(said.ends_with("Nothing is wrong.\n"), "{said}");
+}
+
+#[test]
 fn there_is_no_trail_where_nobody_is_known_unless_it_is_asked_for() {
     let folder = TempDir::new().unwrap();
     let data = folder.path();

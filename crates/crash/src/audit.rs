@@ -8,7 +8,8 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use fastrand::Rng;
 use http::StatusCode;
-use patchbay_sql::{Audit, NativeStore, Options, audit};
+use patchbay_sql::audit::{self, VerifyError};
+use patchbay_sql::{Audit, NativeStore, OpenError, Options};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -67,8 +68,15 @@ impl Calls {
     }
 }
 
-/// Finds the trail of a stopped or killed server whole once it was opened, with each of these calls in it.
+/// Finds no more wrong with the trail of a stopped or killed server than a start mends, and finds it whole once it was
+/// opened, with each of these calls in it.
 fn check<'c>(data: &Path, calls: impl Iterator<Item = &'c Calls>) -> anyhow::Result<()> {
+    match audit::verify(data, None) {
+        Ok(found) => ensure!(found.problems.is_empty(), "before the start: {:?}", found.problems),
+        // The first start did not come so far.
+        Err(VerifyError::Open(OpenError::NoDatabase(_) | OpenError::OtherSchema(_))) => {}
+        Err(error) => return Err(error.into()),
+    }
     let audit = Audit {
         file_bytes: 1024 * 1024,
         warn: |_| {},

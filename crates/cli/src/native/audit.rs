@@ -12,7 +12,8 @@ use super::upkeep::say;
 /// What to do with the audit trail.
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
-    /// Look for lines that were changed, removed, repeated or moved, and for a cut end; the server may run.
+    /// Look for lines that were changed, removed, repeated or moved, and for a cut end; the server may run. What a start
+    /// mends is said, and is no problem.
     Verify {
         /// The number of the file to begin with, as those before it were moved away: 3 for 000003.jsonl.
         #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
@@ -31,6 +32,19 @@ pub fn run(command: &AuditCommand, data: &Path) -> anyhow::Result<()> {
         "{} lines in {} files. The last has number {}; the database knows number {}.",
         found.lines, found.files, found.last, found.known
     ));
+    if found.torn > 0 {
+        say(format_args!(
+            "The last {} bytes are no whole line yet, as a power cut leaves them: nothing of them was acknowledged, and the \
+             next start cuts them off, unless the server that runs completes them.",
+            found.torn
+        ));
+    }
+    if found.waiting > 0 {
+        say(format_args!(
+            "{} records of changes wait in the database: the next start appends them, or the server that runs.",
+            found.waiting
+        ));
+    }
     for problem in &found.problems {
         say(format_args!("{problem}"));
     }

@@ -8,7 +8,8 @@
 //!
 //! - `number`: 1 for the trail's first line, then one more each, over all files.
 //! - `previous`: the `hash` of the line before, over all files; 64 zeros in the first.
-//! - `row`: there for a change, whose record was a row of the database, with this number, before it came here.
+//! - `row`: there for a change, whose record was a row of the database, with this number, before it came here. Over a
+//!   database that was restored numbers may come again.
 //! - `record`: see [`patchbay_core::audit::Record::to_json`].
 //! - `hash`: the SHA-256, in lower case, of the line's bytes before `,"hash":`.
 //!
@@ -28,8 +29,12 @@ mod recover;
 mod trail;
 mod verify;
 
+use std::iter::Peekable;
+use std::vec;
+
 use patchbay_core::store::StoreError;
 
+use self::line::Line;
 use crate::database::{Statements, Value, all, blob, first, int, text};
 use crate::facts::damaged;
 use crate::statements as sql;
@@ -74,15 +79,30 @@ impl Row {
             record,
         })
     }
+}
 
-    /// The rows after this one, in order.
-    fn after(statements: &dyn Statements, seq: i64) -> Result<Vec<Self>, StoreError> {
-        all(statements, sql::AUDIT_AFTER, &[seq.into()], |row| {
-            Ok(Self {
+/// Rows of which it has to be seen whether the trail has them, in their order, which is that of their lines.
+struct Waiting(Peekable<vec::IntoIter<Row>>);
+
+impl Waiting {
+    /// Those after a row.
+    fn after(statements: &dyn Statements, seq: i64) -> Result<Self, StoreError> {
+        let rows = all(statements, sql::AUDIT_AFTER, &[seq.into()], |row| {
+            Ok(Row {
                 seq: int(row, 0)?,
                 record: text(row, 1)?.to_owned(),
             })
-        })
+        })?;
+        Ok(Self(rows.into_iter().peekable()))
+    }
+
+    /// Takes the first of them out where this is its line, and gives its number. A line with its number and another record
+    /// is not: what stands behind the head may be anybody's.
+    fn meet(&mut self, line: &Line<'_>) -> Option<i64> {
+        let met = self
+            .0
+            .next_if(|row| line.row == Some(row.seq) && line.record == row.record);
+        met.map(|row| row.seq)
     }
 }
 
@@ -104,6 +124,12 @@ impl Head {
             })
         })?;
         Ok(read.unwrap_or_default())
+    }
+
+    /// It, and the rows that it does not cover.
+    fn read_with_rows(statements: &dyn Statements) -> Result<(Self, Waiting), StoreError> {
+        let head = Self::read(statements)?;
+        Ok((head, Waiting::after(statements, head.row)?))
     }
 
     /// Keeps it, and deletes the rows that it covers.

@@ -4,15 +4,15 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
+use patchbay_core::store::StoreError;
 use rusqlite::Connection;
 
 use super::appender::Appender;
 use super::files::Files;
 use super::line::Line;
-use super::{Head, Link, Row};
+use super::{Head, Link, Row, Waiting};
 use crate::database::Database as _;
-use crate::driver::Driver;
-use crate::folder::OpenError;
+use crate::folder::{DATABASE_FILE, OpenError};
 
 /// The trail of a data folder, ready to be appended to.
 pub(crate) struct Recovered {
@@ -28,31 +28,40 @@ pub(crate) struct Recovered {
 /// Where the trail does not come as far as the head, nothing is touched: a new file goes on after the head, and the gap
 /// stays to be seen. Needs the folder's lock.
 pub(crate) fn recover(data: &Path, connection: &Connection, file_bytes: u64) -> Result<Recovered, OpenError> {
+    let recovered = look(data, connection, file_bytes)?;
+    let head = recovered.appender.head();
+    let kept = connection.transaction(|statements| head.keep(statements));
+    kept.map_err(|error| unusable(data, error))?;
+    Ok(recovered)
+}
+
+fn look(data: &Path, connection: &Connection, file_bytes: u64) -> Result<Recovered, OpenError> {
     let files = Files::of(data);
-    let wrong = |error| OpenError::Database {
-        path: data.join(crate::folder::DATABASE_FILE),
-        error,
-    };
-    let known = Head::read(&Driver(connection)).map_err(wrong)?;
+    let known = connection.transaction(Head::read_with_rows);
+    let (known, mut waiting) = known.map_err(|error| unusable(data, error))?;
     let mut notes = Vec::new();
-    let (file, head) = end(&files, known, &mut notes).map_err(|error| OpenError::Io {
-        path: files.folder().to_owned(),
-        error,
-    })?;
-    let rows = connection.transaction(|statements| {
-        // So that no row's number is given again: the trail may be ahead of a database that was restored.
-        head.keep(statements)?;
-        Row::after(statements, head.row)
-    });
+    let end = end(&files, known, &mut waiting, &mut notes);
+    let (file, head) = end.map_err(|error| unwritable(&files, error))?;
     Ok(Recovered {
         appender: Appender::new(files, file, head, file_bytes),
-        rows: rows.map_err(wrong)?,
+        rows: waiting.0.collect(),
         notes,
     })
 }
 
-/// Where the trail ends, and the file to go on in if it is not to be the next one.
-fn end(files: &Files, known: Head, notes: &mut Vec<String>) -> io::Result<(Option<File>, Head)> {
+fn unusable(data: &Path, error: StoreError) -> OpenError {
+    let path = data.join(DATABASE_FILE);
+    OpenError::Database { path, error }
+}
+
+fn unwritable(files: &Files, error: io::Error) -> OpenError {
+    let path = files.folder().to_owned();
+    OpenError::Io { path, error }
+}
+
+/// Where the trail ends, and the file to go on in if it is not to be the next one. Leaves those `waiting` that are in no
+/// line.
+fn end(files: &Files, known: Head, waiting: &mut Waiting, notes: &mut Vec<String>) -> io::Result<(Option<File>, Head)> {
     let (numbers, _) = files.list()?;
     let Some((&first, &last)) = numbers.first().zip(numbers.last()) else {
         if known.link.number > 0 {
@@ -91,7 +100,7 @@ fn end(files: &Files, known: Head, notes: &mut Vec<String>) -> io::Result<(Optio
                 Some(line) => {
                     broken = false;
                     head.link = line.link;
-                    head.row = line.row.unwrap_or(0).max(head.row);
+                    head.row = waiting.meet(&line).unwrap_or(head.row);
                     head.bytes = at + bytes.len() as u64;
                 }
                 None => broken = true,

@@ -8,7 +8,7 @@ use patchbay_core::store::StoreError;
 
 use super::files::Files;
 use super::line::Line;
-use super::{Head, Link};
+use super::{Head, Link, Waiting};
 use crate::database::Database as _;
 use crate::folder::{self, OpenError};
 
@@ -20,12 +20,17 @@ const NAMED: usize = 100;
 pub struct Verified {
     /// Files read.
     pub files: u64,
-    /// Lines read.
+    /// Lines read, without what is [torn](Self::torn).
     pub lines: u64,
     /// The number of the last line, 0 if there is none.
     pub last: u64,
     /// The number of the last line that the database knows, 0 if it knows none.
     pub known: u64,
+    /// Bytes at the end of the last file that are no whole line, and of which the database knows nothing: as a power cut
+    /// leaves them, or a server that runs is about to complete. Nothing of them was acknowledged, and a start cuts them off.
+    pub torn: u64,
+    /// Records of changes that are in the database and in no line: a start appends them, or a server that runs is about to.
+    pub waiting: u64,
     /// The first problems.
     pub problems: Vec<Problem>,
     /// Problems beyond those.
@@ -77,11 +82,12 @@ pub enum VerifyError {
 /// Where the database or the trail cannot be read.
 pub fn verify(data: &Path, from: Option<u32>) -> Result<Verified, VerifyError> {
     // Before the lines: the trail may grow meanwhile, and is never shorter than its head.
-    let head = head(data)?;
+    let (head, waiting) = known(data)?;
     let files = Files::of(data);
     let mut walk = Walk {
         files: &files,
         head,
+        waiting,
         before: None,
         found: Verified {
             known: head.link.number,
@@ -97,6 +103,7 @@ pub fn verify(data: &Path, from: Option<u32>) -> Result<Verified, VerifyError> {
         folder: files.folder().to_owned(),
         error,
     })?;
+    walk.found.waiting = walk.waiting.0.count() as u64;
     Ok(walk.found)
 }
 
@@ -116,15 +123,15 @@ fn before(files: &Files, first: u32) -> io::Result<Option<Link>> {
     Ok(last)
 }
 
-fn head(data: &Path) -> Result<Head, OpenError> {
+fn known(data: &Path) -> Result<(Head, Waiting), OpenError> {
     let connection = folder::open_beside(data)?;
-    let head = connection.transaction(|statements| {
+    let known = connection.transaction(|statements| {
         if let Err(error) = folder::require_current(data, statements) {
             return Ok::<_, StoreError>(Err(error));
         }
-        Head::read(statements).map(Ok)
+        Head::read_with_rows(statements).map(Ok)
     });
-    head.unwrap_or_else(|error| {
+    known.unwrap_or_else(|error| {
         Err(OpenError::Database {
             path: data.join(folder::DATABASE_FILE),
             error,
@@ -135,6 +142,8 @@ fn head(data: &Path) -> Result<Head, OpenError> {
 struct Walk<'f> {
     files: &'f Files,
     head: Head,
+    /// Those of which no line has come so far.
+    waiting: Waiting,
     /// The line before; `None` where nothing is known of it.
     before: Option<Link>,
     found: Verified,
@@ -175,29 +184,40 @@ impl Walk<'_> {
         let files = self.files;
         let path = files.path(number);
         self.found.files += 1;
-        let mut count = 0;
+        let (mut count, mut torn) = (0, 0);
         files.lines(number, 0, |at, bytes| {
             count += 1;
-            self.found.lines += 1;
             let covered = (number, at) < (self.head.file, self.head.bytes);
             match Line::read(bytes) {
-                Some(line) => self.line(&path, count, &line),
-                // A server that runs may be about to write it, or a power cut has left it: nothing of it is acknowledged.
-                None if is_last && !covered && !bytes.ends_with(b"\n") => {}
-                None => {
-                    self.problem(path.clone(), Some(count), "it is not as it was written");
-                    // What follows may follow it: only the numbers tell.
-                    if let Some(before) = &mut self.before {
-                        before.number += 1;
-                        before.hash = UNKNOWN;
-                        self.found.last = self.found.last.max(before.number);
-                    }
+                Some(line) => {
+                    // What is broken before it is no end.
+                    (count - torn..count).for_each(|place| self.broken(&path, place));
+                    (torn, self.found.torn) = (0, 0);
+                    self.line(&path, count, &line);
                 }
+                None if is_last && !covered => {
+                    torn += 1;
+                    self.found.torn += bytes.len() as u64;
+                }
+                None => self.broken(&path, count),
             }
         })
     }
 
+    fn broken(&mut self, path: &Path, place: u64) {
+        self.found.lines += 1;
+        self.problem(path.to_owned(), Some(place), "it is not as it was written");
+        // What follows may follow it: only the numbers tell.
+        if let Some(before) = &mut self.before {
+            before.number += 1;
+            before.hash = UNKNOWN;
+            self.found.last = self.found.last.max(before.number);
+        }
+    }
+
     fn line(&mut self, path: &Path, place: u64, line: &Line<'_>) {
+        self.found.lines += 1;
+        self.waiting.meet(line);
         let number = line.link.number;
         let wrong = self.before.and_then(|before| {
             let expected = before.number + 1;
