@@ -10,6 +10,7 @@ use patchbay_core::store::StoreError;
 use rusqlite::{Connection, OpenFlags};
 use tempfile::{NamedTempFile, TempPath};
 
+use crate::audit;
 use crate::driver::{Driver, store_error};
 use crate::folder::{self, OpenError};
 use crate::schema;
@@ -105,8 +106,9 @@ pub enum RestoreError {
 }
 
 /// Verifies the backup in `file` and puts it in the data folder, which no server may be using. A database that is there
-/// is refused, or with `replace` kept in a folder of its own, whose path is given; `now` names that folder. Ended at any
-/// moment, it leaves the old state or completes at the folder's next use.
+/// is refused, or with `replace` kept in a folder of its own, whose path is given; `now` names that folder. What the audit
+/// trail lacks of its records is appended before, if it can be read. Ended at any moment, it leaves the old state or
+/// completes at the folder's next use.
 ///
 /// # Errors
 /// Why nothing was restored.
@@ -143,8 +145,22 @@ pub fn restore(data: &Path, file: &Path, replace: bool, now: Timestamp) -> Resul
         file: file.to_owned(),
         why,
     })?;
+    append_rest(data)?;
     let stamp = now.to_string().replace(':', "");
     folder::replace(data, copy, &stamp).map_err(unwritable)
+}
+
+/// Has the audit trail take over what waits in the database that is there.
+fn append_rest(data: &Path) -> Result<(), OpenError> {
+    let appended = folder::open_beside(data).and_then(|old| {
+        folder::require_current(data, &Driver(&old))?;
+        audit::append_rest(data, &old)
+    });
+    match appended {
+        Err(error @ OpenError::Io { .. }) => Err(error),
+        // There is none, or none that can be read: often the reason for a restore.
+        _ => Ok(()),
+    }
 }
 
 /// Whether the file is a whole Patchbay database that this program can open, or why not.

@@ -17,7 +17,7 @@ use patchbay_core::audit::{Kind, Outcome, Query, Record};
 use patchbay_core::model::{Caller, ConnectionId, Role, Timestamp};
 use patchbay_core::store::{CreateOutcome, Store as _, StoreError};
 use patchbay_sql::audit::{Verified, verify};
-use patchbay_sql::{Audit, DATABASE_FILE, NativeStore, Options, backup, restore};
+use patchbay_sql::{Audit, DATABASE_FILE, NativeStore, OpenError, Options, RestoreError, backup, restore};
 use patchbay_testkit::sample::{add_member, caller, make_workspace, name, person, record};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -484,6 +484,37 @@ async fn a_row_that_the_trail_lacks_is_appended_although_a_line_behind_the_head_
         drop(open(data, u64::MAX));
         assert_eq!(requests(data)[4..], ["create-3", "left"]);
     }
+}
+
+#[tokio::test]
+async fn a_row_that_the_trail_lacks_is_appended_before_another_database_takes_the_place_of_its_own() {
+    let folder = backed_up(5).await;
+    let (data, copy) = (folder.path().join("data"), folder.path().join("copy"));
+    leave_row(&data);
+    let mut expected = requests(&data);
+    expected.push("left".to_owned());
+    let again = || restore(&data, &copy, true, Timestamp::from_micros(0));
+    // Where the trail cannot be written, the database stays.
+    let obstacle = file(&data, files(&data) + 1);
+    fs::create_dir(&obstacle).unwrap();
+    assert!(matches!(again(), Err(RestoreError::Open(OpenError::Io { .. }))));
+    fs::remove_dir(&obstacle).unwrap();
+    assert_eq!(found(&data).waiting, 1);
+    again().unwrap();
+    assert_eq!(requests(&data), expected);
+    drop(open(&data, SMALL));
+    assert_eq!(requests(&data), expected);
+    assert_clean(&data);
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_be_read_makes_way_for_a_backup() {
+    let folder = backed_up(2).await;
+    let (data, copy) = (folder.path().join("data"), folder.path().join("copy"));
+    fs::write(data.join(DATABASE_FILE), "no database").unwrap();
+    restore(&data, &copy, true, Timestamp::from_micros(0)).unwrap();
+    drop(open(&data, SMALL));
+    assert_clean(&data);
 }
 
 #[tokio::test]

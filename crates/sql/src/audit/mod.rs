@@ -18,8 +18,8 @@
 //! after the lines are on disk: the trail may be longer than the head says, never shorter.
 //!
 //! A change's row is committed with the change. The trail's thread appends its line and syncs, and only then is the
-//! change acknowledged; rows that the head covers are deleted. Whatever row is still there at a start and in no line is
-//! appended then.
+//! change acknowledged; rows that the head covers are deleted. Whatever row is still there at a start, or when another
+//! database is put in the place of its own, and in no line is appended then.
 
 mod appender;
 mod files;
@@ -39,7 +39,7 @@ use crate::database::{Statements, Value, all, blob, first, int, text};
 use crate::facts::damaged;
 use crate::statements as sql;
 
-pub(crate) use recover::recover;
+pub(crate) use recover::{append_rest, recover};
 pub(crate) use trail::{Kept, Trail, TrailThread};
 pub use verify::{Problem, Verified, VerifyError, verify};
 

@@ -35,6 +35,14 @@ pub(crate) fn recover(data: &Path, connection: &Connection, file_bytes: u64) -> 
     Ok(recovered)
 }
 
+/// Appends the rows that the trail lacks, for a database that is about to make way for another, and stays as it is. Needs
+/// the folder's lock.
+pub(crate) fn append_rest(data: &Path, connection: &Connection) -> Result<(), OpenError> {
+    let Recovered { mut appender, rows, .. } = look(data, connection, u64::MAX)?;
+    let appended = appender.append(&rows, &[]);
+    appended.map_err(|error| unwritable(appender.files(), error))
+}
+
 fn look(data: &Path, connection: &Connection, file_bytes: u64) -> Result<Recovered, OpenError> {
     let files = Files::of(data);
     let known = connection.transaction(Head::read_with_rows);
