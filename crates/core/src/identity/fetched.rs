@@ -98,6 +98,7 @@ impl Fetched {
         let (answered, answer) = oneshot::channel();
         let answer = answer.shared();
         state.answer = Some(answer.clone());
+        let number = state.life.errand();
         drop(state);
         let (url, asked) = match &self.source {
             Source::At(url) => (url, Asked::Keys),
@@ -106,6 +107,7 @@ impl Fetched {
         (self.dispatch)(Errand {
             url: url.clone(),
             asked,
+            number,
             keys: Arc::clone(self),
             _answered: answered,
         });
@@ -140,6 +142,7 @@ impl Drop for Place<'_> {
 pub struct Errand {
     url: Url,
     asked: Asked,
+    number: u64,
     keys: Arc<Fetched>,
     /// Its end tells those who wait.
     _answered: oneshot::Sender<()>,
@@ -182,23 +185,26 @@ impl Errand {
             status => Err(format!("the answer is {status}")),
         });
         let mut state = self.keys.state();
-        match judged {
+        let why = match judged {
             Ok(Judged::Keys { keys, max_age }) => {
                 let keys = Arc::new(keys);
-                state.life.answered(now, Arc::clone(&keys), max_age);
-                Outcome::Keys(keys)
+                if state.life.answered(self.number, now, Arc::clone(&keys), max_age) {
+                    return Outcome::Keys(keys);
+                }
+                "the answer to a later question came before".to_owned()
             }
             Ok(Judged::At(url)) => {
                 drop(state);
                 let asked = Asked::Keys;
-                Outcome::Next(Self { url, asked, ..self })
+                return Outcome::Next(Self { url, asked, ..self });
             }
             Err(why) => {
-                state.life.failed();
-                let known = state.life.known(now).is_some();
-                Outcome::Failed { why, known }
+                state.life.failed(self.number);
+                why
             }
-        }
+        };
+        let known = state.life.known(now).is_some();
+        Outcome::Failed { why, known }
     }
 
     fn judge(&self, answer: &Response<Bytes>) -> Result<Judged, Invalid> {
@@ -376,6 +382,22 @@ mod tests {
     }
 
     #[test]
+    fn an_errand_that_counts_as_lost_takes_away_no_newer_keys_when_it_comes_back() {
+        let (keys, errands) = at_url();
+        let [lost, errand] = [NOW, later(30)].map(|now| {
+            _ = keys.keys(None, now).now_or_never();
+            errands.try_recv().unwrap()
+        });
+        assert!(matches!(
+            errand.answered(later(31), answer(set(&["new"]))),
+            Outcome::Keys(_)
+        ));
+        let outcome = lost.answered(later(32), answer(set(&["old"])));
+        assert!(matches!(outcome, Outcome::Failed { known: true, .. }), "{outcome:?}");
+        assert_eq!(names(&keys, &["new", "old"], later(32)), Some(vec![true, false]));
+    }
+
+    #[test]
     fn a_key_that_is_gone_from_a_fresh_set_no_longer_counts() {
         let (keys, errands) = at_url();
         _ = keys.keys(None, NOW).now_or_never();
@@ -422,9 +444,8 @@ mod tests {
     #[test]
     fn a_home_that_stands_still_between_requests_renews_keys_within_one() {
         let (keys, errands) = keys(Source::discovery(ISSUER).unwrap(), Renewal::Within);
-        keys.state()
-            .life
-            .answered(NOW, Arc::new(KeySet::read(set(&["a"]).as_bytes()).unwrap()), None);
+        let known = Arc::new(KeySet::read(set(&["a"]).as_bytes()).unwrap());
+        keys.state().life.answered(0, NOW, known, None);
         let mut token = Box::pin(keys.keys(Some("a"), later(2_880)));
         assert!((&mut token).now_or_never().is_none());
         let others = keys.keys(Some("a"), later(2_880));

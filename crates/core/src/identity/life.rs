@@ -29,6 +29,8 @@ pub(super) struct Life {
     held: Option<Held>,
     /// When they were last asked for.
     asked: Option<Timestamp>,
+    /// How often they were: the number of the last errand.
+    errand: u64,
     /// Whether the answer is still to come.
     asking: bool,
     /// How often in a row there was none.
@@ -38,6 +40,8 @@ pub(super) struct Life {
 #[derive(Debug)]
 struct Held {
     keys: Arc<KeySet>,
+    /// Which brought them.
+    errand: u64,
     answered: Timestamp,
     fresh_seconds: i64,
 }
@@ -73,6 +77,7 @@ impl Life {
         self.asking = (wait || due) && since >= self.pause(known);
         if self.asking {
             self.asked = Some(now);
+            self.errand += 1;
         }
         Step {
             ask: self.asking,
@@ -86,21 +91,36 @@ impl Life {
         ISSUER_PAUSE_SECONDS << doublings.min(ISSUER_PAUSE_DOUBLINGS)
     }
 
-    /// Takes the issuer's keys, with the `max-age` that they came with. Those that are not among them are gone.
-    pub(super) fn answered(&mut self, now: Timestamp, keys: Arc<KeySet>, max_age: Option<u64>) {
+    /// The number of the errand on which the issuer was last asked. A later one has a higher number.
+    pub(super) fn errand(&self) -> u64 {
+        self.errand
+    }
+
+    /// Takes the issuer's keys as this errand brings them, with the `max-age` that they came with. Those that are not
+    /// among them are gone. An errand that was lost may come back all the same: says whether there are no keys of a later
+    /// one, which stay.
+    pub(super) fn answered(&mut self, errand: u64, now: Timestamp, keys: Arc<KeySet>, max_age: Option<u64>) -> bool {
+        if self.held.as_ref().is_some_and(|held| held.errand > errand) {
+            return false;
+        }
         let said = max_age.map(|seconds| i64::try_from(seconds).unwrap_or(i64::MAX));
         let seconds = said.unwrap_or(KEYS_FRESH_UNSAID_SECONDS);
         self.held = Some(Held {
             keys,
+            errand,
             answered: now,
             fresh_seconds: seconds.clamp(*KEYS_FRESH_SECONDS.start(), *KEYS_FRESH_SECONDS.end()),
         });
-        (self.asking, self.failures) = (false, 0);
+        self.asking &= errand != self.errand;
+        self.failures = 0;
+        true
     }
 
-    /// Takes it that there was no answer that could be used.
-    pub(super) fn failed(&mut self) {
-        (self.asking, self.failures) = (false, self.failures.saturating_add(1));
+    /// Takes it that this errand brings no answer that could be used.
+    pub(super) fn failed(&mut self, errand: u64) {
+        if errand == self.errand {
+            (self.asking, self.failures) = (false, self.failures.saturating_add(1));
+        }
     }
 }
 
@@ -135,7 +155,7 @@ mod tests {
     fn fetched(max_age: Option<u64>) -> Life {
         let mut life = Life::default();
         assert_eq!(life.arrival(at(0), false), ASK_AND_WAIT);
-        life.answered(at(0), set(), max_age);
+        life.answered(life.errand(), at(0), set(), max_age);
         life
     }
 
@@ -144,7 +164,7 @@ mod tests {
         let asks = |second: &i64| {
             let ask = life.arrival(at(*second), unknown).ask;
             if ask {
-                life.failed();
+                life.failed(life.errand());
             }
             ask
         };
@@ -159,7 +179,7 @@ mod tests {
             for _ in 0..100 {
                 if life.arrival(at(second), true).ask {
                     asked.push(second);
-                    life.answered(at(second), set(), None);
+                    life.answered(life.errand(), at(second), set(), None);
                 }
             }
         }
@@ -173,7 +193,7 @@ mod tests {
         assert_eq!(life.arrival(at(40), true), ASK_AND_WAIT);
         assert_eq!(life.arrival(at(40), true), WAIT);
         assert_eq!(life.arrival(at(41), false), GO_ON);
-        life.failed();
+        life.failed(life.errand());
         assert_eq!(life.arrival(at(41), true), GO_ON, "it was asked a second ago");
         let mut life = Life::default();
         assert_eq!(life.arrival(at(0), false), ASK_AND_WAIT);
@@ -181,6 +201,23 @@ mod tests {
         // Whoever asked is gone, and never said what was answered.
         assert_eq!(life.arrival(at(11), false), GO_ON);
         assert_eq!(life.arrival(at(30), false), ASK_AND_WAIT);
+    }
+
+    #[test]
+    fn an_errand_that_was_lost_and_comes_back_changes_nothing_of_later_ones() {
+        let mut life = Life::default();
+        let [first, second, third] = [0, 30, 60].map(|second| {
+            assert_eq!(life.arrival(at(second), false), ASK_AND_WAIT);
+            life.errand()
+        });
+        life.failed(first);
+        assert!(life.answered(second, at(61), set(), None));
+        assert_eq!(life.arrival(at(61), true), WAIT, "the third is under way");
+        assert!(life.answered(third, at(62), set(), None));
+        assert!(!life.answered(second, at(63), set(), None));
+        life.failed(second);
+        assert_eq!(life.arrival(at(89), true), GO_ON);
+        assert_eq!(life.arrival(at(90), true), ASK_AND_WAIT, "none has failed");
     }
 
     #[test]
@@ -200,7 +237,7 @@ mod tests {
             let mut life = fetched(max_age);
             assert_eq!(life.arrival(at(fresh), false), ASK_AND_WAIT, "{max_age:?}");
             assert_eq!(life.arrival(at(fresh), false), WAIT, "{max_age:?}");
-            life.failed();
+            life.failed(life.errand());
             assert_eq!(life.arrival(at(fresh + 1), false), GO_ON, "{max_age:?}");
         }
     }
@@ -218,7 +255,7 @@ mod tests {
         let asked = asked_in_vain(&mut life, 86_400, 100, false);
         assert!(asked.len() >= 3, "{asked:?}");
         assert_eq!(life.arrival(at(86_600), false), ASK_AND_WAIT);
-        life.answered(at(86_600), set(), None);
+        life.answered(life.errand(), at(86_600), set(), None);
         assert!(life.known(at(86_600)).is_some());
         assert_eq!(life.arrival(at(86_630), true), ASK_AND_WAIT, "what failed is forgotten");
     }
@@ -237,9 +274,9 @@ mod tests {
         assert!(life.known(at(-year)).is_some());
         assert_eq!(life.arrival(at(-year), true), GO_ON);
         assert_eq!(life.arrival(at(30 - year), true), ASK_AND_WAIT);
-        life.failed();
+        life.failed(life.errand());
         assert_eq!(life.arrival(at(2_880 - year), false), ASK);
-        life.failed();
+        life.failed(life.errand());
         assert!(life.known(at(86_400 - year)).is_none());
     }
 
