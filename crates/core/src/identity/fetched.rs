@@ -77,7 +77,19 @@ impl Fetched {
     /// for where they are due, and waited for where the token cannot be judged without, by
     /// [`limits::WAITING_FOR_KEYS`] requests at most: what a token costs before it is judged is to be bounded.
     pub(super) async fn keys(self: &Arc<Self>, key_id: Option<&str>, now: Timestamp) -> Option<Arc<KeySet>> {
-        let (known, answer) = self.arrival(key_id, now);
+        self.suiting(|keys| key_id.is_none_or(|id| keys.names(id)), now).await
+    }
+
+    /// Other keys than these, for a token that names none and is not signed with them: its issuer may have others by now.
+    /// They are asked for and waited for as for a token that names an unknown key, and no more often.
+    pub(super) async fn instead_of(self: &Arc<Self>, tried: &Arc<KeySet>, now: Timestamp) -> Option<Arc<KeySet>> {
+        let others = |keys: &Arc<KeySet>| !Arc::ptr_eq(keys, tried);
+        self.suiting(others, now).await.filter(others)
+    }
+
+    /// The keys; asked for where they are due, or those that are known do not suit a token.
+    async fn suiting(self: &Arc<Self>, suit: impl Fn(&Arc<KeySet>) -> bool, now: Timestamp) -> Option<Arc<KeySet>> {
+        let (known, answer) = self.arrival(suit, now);
         let Some((answer, _place)) = answer.zip(self.place()) else {
             return known;
         };
@@ -87,10 +99,14 @@ impl Fetched {
     }
 
     /// Has the issuer asked where that is due. Gives the keys that are known, and the answer to wait for.
-    fn arrival(self: &Arc<Self>, key_id: Option<&str>, now: Timestamp) -> (Option<Arc<KeySet>>, Option<Answered>) {
+    fn arrival(
+        self: &Arc<Self>,
+        suit: impl Fn(&Arc<KeySet>) -> bool,
+        now: Timestamp,
+    ) -> (Option<Arc<KeySet>>, Option<Answered>) {
         let mut state = self.state();
         let known = state.life.known(now).cloned();
-        let unknown = known.as_ref().zip(key_id).is_some_and(|(keys, id)| !keys.names(id));
+        let unknown = known.as_ref().is_some_and(|keys| !suit(keys));
         let step = state.life.arrival(now, unknown);
         if !step.ask {
             return (known, state.answer.clone().filter(|_| step.wait));

@@ -115,6 +115,14 @@ impl Keys {
             Self::Fetched(keys) => keys.keys(key_id, now).await,
         }
     }
+
+    /// Others than these, which a token without a `kid` is not signed with.
+    async fn instead_of(&self, tried: &Arc<KeySet>, now: Timestamp) -> Option<Arc<KeySet>> {
+        match self {
+            Self::Given(_) => None,
+            Self::Fetched(keys) => keys.instead_of(tried, now).await,
+        }
+    }
 }
 
 /// An issuer's tokens.
@@ -173,23 +181,27 @@ impl Oidc {
     pub(super) async fn caller(&self, token: Bearer<'_>, now: Timestamp) -> Result<Caller, Unauthenticated> {
         let signed = Signed::parse(token.expose())?;
         let keys = self.keys.for_token(signed.key_id.as_deref(), now).await;
-        let keys = keys.ok_or(Unauthenticated::NoKeys)?;
+        let mut keys = keys.ok_or(Unauthenticated::NoKeys)?;
         let digest = Digest::of(token.expose());
         if let Some(caller) = keys.remembered.caller(&digest, now) {
             return Ok(caller);
         }
-        let (caller, ends) = self.verified(&signed, &keys, now)?;
+        let mut verified = self.verified(&signed, &keys);
+        if verified.is_err()
+            && signed.key_id.is_none()
+            && let Some(others) = self.keys.instead_of(&keys, now).await
+        {
+            keys = others;
+            verified = self.verified(&signed, &keys);
+        }
+        verified?;
+        let (caller, ends) = self.rules.caller(&signed.claims()?, now)?;
         keys.remembered.remember(digest, caller.clone(), now, ends);
         Ok(caller)
     }
 
-    /// Who brings a token, and when it ends.
-    fn verified(
-        &self,
-        signed: &Signed<'_>,
-        keys: &KeySet,
-        now: Timestamp,
-    ) -> Result<(Caller, Timestamp), Unauthenticated> {
+    /// Refuses what none of these keys has signed.
+    fn verified(&self, signed: &Signed<'_>, keys: &KeySet) -> Result<(), Unauthenticated> {
         let keys = keys.for_token(signed.key_id.as_deref(), signed.algorithm);
         if keys.is_empty() {
             return Err(Unauthenticated::Invalid(
@@ -200,7 +212,7 @@ impl Oidc {
         if !keys.into_iter().any(verifies) {
             return Err(Unauthenticated::Invalid("its signature is not the issuer's"));
         }
-        self.rules.caller(&signed.claims()?, now)
+        Ok(())
     }
 }
 
@@ -459,6 +471,51 @@ mod tests {
         answer(2_880);
         assert_eq!(ask(&oidc, &token, 2_880), (true, 1));
         assert_eq!(ask(&oidc, &token, 2_881), (true, 0));
+    }
+
+    #[test]
+    fn a_token_without_a_kid_that_no_key_verifies_has_the_issuer_asked_as_an_unknown_kid_does() {
+        let (sender, errands) = channel();
+        let dispatch = move |errand| sender.send(errand).unwrap();
+        let at = Source::At(Url::new("https://issuer.example/keys").unwrap());
+        let fetched = Fetched::new(at, Renewal::Behind, Box::new(dispatch));
+        // A key's own bytes are what it signs with.
+        let oidc = Oidc::fetching(
+            rules_and_keys().0,
+            fetched,
+            |key, _, _, signature| matches!(key, PublicKey::Ed25519(point) if point == signature),
+        );
+        let by = |text: &str| text.repeat(32);
+        let at = |seconds| Timestamp::from_micros((START + seconds) * 1_000_000);
+        let answer = |seconds, key: &str| {
+            let errand: Errand = errands.try_recv().unwrap();
+            let jwk = json!({ "kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode(by(key)) });
+            let keys = json!({ "keys": [jwk] }).to_string();
+            errand.answered(at(seconds), Ok(Response::new(Bytes::from(keys))));
+        };
+        _ = oidc.prepare(at(0)).now_or_never();
+        answer(0, "a");
+        let [old, new, forged] = ["a", "b", "x"].map(|key| token(json!({}), &by(key)));
+        for seconds in 0..30 {
+            assert!(caller(&oidc, &old, at(seconds)).is_ok());
+            assert!(caller(&oidc, &new, at(seconds)).is_err());
+            assert!(errands.try_recv().is_err(), "they were asked for less than 30 s ago");
+        }
+        let mut waiting = [&forged, &new].map(|token| Box::pin(oidc.caller(Bearer(token), at(30))));
+        for token in &mut waiting {
+            assert!(token.now_or_never().is_none());
+        }
+        answer(30, "b");
+        let [forged_taken, new_taken] = waiting.map(|token| token.now_or_never().unwrap().is_ok());
+        assert!(new_taken && !forged_taken);
+        for seconds in 30..60 {
+            assert!(caller(&oidc, &new, at(seconds)).is_ok());
+            assert!(caller(&oidc, &forged, at(seconds)).is_err());
+        }
+        // What the issuer has signed needs no other keys, whatever else is wrong with it.
+        let elsewhere = token(json!({ "aud": "b" }), &by("b"));
+        assert!(caller(&oidc, &elsewhere, at(60)).is_err());
+        assert!(errands.try_recv().is_err());
     }
 
     #[test]
