@@ -18,8 +18,8 @@ const USABLE: i64 = 5_000_000;
 /// Microseconds after which a look counts as lost: a runtime may end a request without telling anybody.
 const LOST: i64 = 10_000_000;
 
-/// What is known of storage. Requests that share it look at storage once in a second, one at a time; the first ones, as
-/// long as nothing is known, each for themselves.
+/// What is known of storage. Requests that share it look at storage once in a second, one at a time: as long as the first
+/// one looks, it is not known to answer. None waits for another, since some runtimes let no request wake another.
 #[derive(Default)]
 pub struct Readiness(Mutex<State>);
 
@@ -50,24 +50,23 @@ impl Readiness {
     /// What serves a request that comes now; `None` where it has to look itself, which is noted.
     fn known(&self, now: Timestamp) -> Option<Result<(), Problem>> {
         let mut state = self.state();
-        let (at, known) = state.known.as_ref()?;
         let since = |then: Timestamp| now.as_micros().saturating_sub(then.as_micros());
         let within = |then, most| (0..most).contains(&since(then));
-        if within(*at, FRESH) {
-            return Some(known.clone());
+        let known = |most| {
+            let known = state.known.as_ref().filter(|(at, _)| within(*at, most));
+            known.map(|(_, known)| known.clone())
+        };
+        if let Some(known) = known(FRESH) {
+            return Some(known);
         }
         if state.begun.is_some_and(|begun| within(begun, LOST)) {
             let no_answer = || {
                 Err(Problem::new(
                     StatusCode::SERVICE_UNAVAILABLE,
-                    "Storage has not answered for a while; try again.",
+                    "Storage has not answered lately; try again.",
                 ))
             };
-            return Some(if within(*at, USABLE) {
-                known.clone()
-            } else {
-                no_answer()
-            });
+            return Some(known(USABLE).unwrap_or_else(no_answer));
         }
         state.begun = Some(now);
         None
@@ -90,7 +89,7 @@ impl Drop for Look<'_> {
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
-    use std::future::{pending, ready};
+    use std::future::pending;
 
     use futures_util::FutureExt as _;
 
@@ -168,11 +167,15 @@ mod tests {
     }
 
     #[test]
-    fn as_long_as_nothing_is_known_nobody_is_told_what_another_waits_for() {
+    fn while_the_first_one_looks_storage_is_not_ready_and_nobody_else_looks() {
         let (clock, readiness) = (Clock::default(), Readiness::default());
         let mut slow = Box::pin(readiness.ask(&clock, pending()));
         assert_eq!(slow.as_mut().now_or_never(), None);
-        assert_eq!(clock.ask(&readiness, 0.0, Ok(())), Ok(()));
-        assert_eq!(readiness.ask(&clock, ready(broken())).now_or_never(), Some(Ok(())));
+        for number in 0..100 {
+            let refused = clock.ask(&readiness, f64::from(number) / 10.0, Ok(())).unwrap_err();
+            assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+        }
+        assert_eq!(clock.looks.get(), 0);
+        assert_eq!(clock.ask(&readiness, 10.0, Ok(())), Ok(()));
     }
 }
