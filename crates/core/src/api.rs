@@ -216,8 +216,8 @@ pub struct Admitted {
     /// Whether an operator calls, who has no tenant.
     operator: bool,
     head: Head,
-    /// When it was admitted, if there is to be an audit record.
-    audited: Option<Timestamp>,
+    /// What its audit record is to say, if there is to be one.
+    note: Note,
     /// Where it is not [`Config::answer_bytes`].
     bound: Option<Bound>,
 }
@@ -321,15 +321,14 @@ impl Admitted {
         };
         let mut answer = self.head.refuse(self.caller.as_ref(), problem);
         if let Refusal::OutOfTime | Refusal::Failed = refusal {
-            answer.audit = self.note().finish(Some(answer.response.status()));
+            answer.audit = self.note.finish(Some(answer.response.status()));
         }
         answer
     }
 
-    /// The record of it, before anything is known of its body.
-    fn note(&self) -> Note {
-        let record = self.audited.zip(self.caller.as_ref());
-        Note::new(record.map(|(at, caller)| audit::Record {
+    /// The record of it as it is admitted, before anything is known of its body.
+    fn record(&self, at: Timestamp) -> Option<audit::Record> {
+        self.caller.as_ref().map(|caller| audit::Record {
             at,
             tenant: caller.tenant.clone(),
             subject: caller.subject.clone(),
@@ -343,7 +342,7 @@ impl Admitted {
             outcome: Outcome::Done,
             request_id: self.request_id().to_owned(),
             address: self.head.address,
-        }))
+        })
     }
 }
 
@@ -470,7 +469,7 @@ impl<S: Store, H: Host> Patchbay<S, H> {
             caller: None,
             operator: false,
             head,
-            audited: None,
+            note: Note::default(),
             bound: None,
         };
         if !admitted.has_body() {
@@ -494,7 +493,9 @@ impl<S: Store, H: Host> Patchbay<S, H> {
             let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, msg);
             return Err(admitted.head.refuse(admitted.caller.as_ref(), problem));
         }
-        admitted.audited = self.audit.then_some(now);
+        if self.audit {
+            admitted.note = Note::new(admitted.record(now));
+        }
         Ok(admitted)
     }
 
@@ -513,13 +514,12 @@ impl<S: Store, H: Host> Patchbay<S, H> {
 
     /// Answers an admitted request, given its body. Cancel-safe: a change is whole or absent.
     pub async fn answer(&self, admitted: Admitted, body: Bytes) -> Answer {
-        let mut note = admitted.note();
         let Admitted {
             operation,
             caller,
             operator,
             head,
-            audited: _,
+            mut note,
             bound,
         } = admitted;
         let bound = bound.unwrap_or(Bound::Plain(self.registry.config.answer_bytes));

@@ -9,6 +9,7 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::StatusCode;
 use serde::Deserialize;
@@ -325,31 +326,36 @@ impl Made for RemoveMemberOutcome {
     }
 }
 
-/// The record of an operation under way; none where none are kept.
-#[derive(Debug)]
-pub(crate) struct Note(Option<Record>);
+/// The record of an operation under way; none where none are kept. Its clones share it, so that whoever has to end the
+/// operation from outside has what it came to know.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Note(Arc<Mutex<Option<Record>>>);
 
 impl Note {
     pub(crate) fn new(record: Option<Record>) -> Self {
-        Self(record)
+        Self(Arc::new(Mutex::new(record)))
     }
 
     /// Adds what the operation has come to know.
     pub(crate) fn add(&mut self, what: impl FnOnce(&mut Record)) {
-        if let Some(record) = &mut self.0 {
+        if let Some(record) = &mut *self.record() {
             what(record);
         }
     }
 
-    /// What is known so far.
-    pub(crate) fn so_far(&self) -> Option<&Record> {
-        self.0.as_ref()
+    /// What `read` makes of what is known so far.
+    pub(crate) fn so_far<T>(&self, read: impl FnOnce(&Record) -> T) -> Option<T> {
+        self.record().as_ref().map(read)
+    }
+
+    fn record(&self) -> MutexGuard<'_, Option<Record>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The finished record of an operation that was done, or refused with this status. There is none of what was refused
-    /// before it was judged (400), or so that it may simply be asked again, with nothing done (429).
-    pub(crate) fn finish(self, refused: Option<StatusCode>) -> Option<Record> {
-        let mut record = self.0?;
+    /// before it was judged (400), or so that it may simply be asked again, with nothing done (429); and no second one.
+    pub(crate) fn finish(&self, refused: Option<StatusCode>) -> Option<Record> {
+        let mut record = self.record().take()?;
         record.outcome = match refused {
             None => Outcome::Done,
             Some(StatusCode::BAD_REQUEST | StatusCode::TOO_MANY_REQUESTS) => return None,
@@ -483,5 +489,15 @@ mod tests {
         let failed = finished(Some(StatusCode::NOT_FOUND)).unwrap();
         assert_eq!(failed.outcome, Outcome::Refused(StatusCode::NOT_FOUND));
         assert_eq!(Note::new(None).finish(None), None);
+    }
+
+    #[test]
+    fn what_an_operation_came_to_know_is_known_to_who_ends_it_and_recorded_once() {
+        let ending = Note::new(Some(record()));
+        let mut working = ending.clone();
+        working.add(|record| record.connections.push(ConnectionId::from_bytes([8; 16])));
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        assert_eq!(ending.finish(Some(status)).unwrap().connections.len(), 2);
+        assert_eq!(working.finish(None), None);
     }
 }

@@ -53,7 +53,7 @@ impl<S: Store, H: Host> Registry<S, H> {
     /// The store for a change whose record is `note`.
     pub(crate) fn noting(&self, note: &Note) -> Noting<'_, S> {
         Noting {
-            own: note.so_far().and_then(|record| self.store.noting(record)),
+            own: note.so_far(|record| self.store.noting(record)).flatten(),
             shared: &self.store,
         }
     }

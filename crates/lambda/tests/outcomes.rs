@@ -6,17 +6,21 @@ mod support;
 
 use std::convert::Infallible;
 use std::future::pending;
+use std::panic::AssertUnwindSafe;
 
+use futures_util::FutureExt as _;
 use http::Request;
+use patchbay_core::api::{Config, Patchbay, Refusal};
 use patchbay_core::identity::Authentication;
 use patchbay_core::identity::settings::{CallerSettings, Mode, WrongSetting};
 use patchbay_core::model::{Caller, ConnectionId, Name, Person, Record, Timestamp, WorkspaceId, Workspaces};
+use patchbay_core::seal::KeyRing;
 use patchbay_core::store::{
     AddMember, AddMemberOutcome, Attach, AttachOutcome, CreateOutcome, CreateWorkspaceOutcome, DeleteOutcome,
     DetachOutcome, ListOutcome, ListQuery, ListWorkspacesOutcome, Lookup, MembersOutcome, RemoveMemberOutcome, Seen,
     Store, StoreError, WorkspacesOf,
 };
-use patchbay_testkit::MemoryStore;
+use patchbay_testkit::{MemoryStore, SystemHost};
 use serde_json::json;
 use support::{Shape, function, invoke, invoke_until, post};
 
@@ -174,6 +178,26 @@ async fn a_call_that_storage_does_not_answer_ends_before_its_invocation_with_503
     // The change is there all the same, and the answer claims nothing else.
     assert!(answer.body.contains("nothing is acknowledged"), "{}", answer.body);
     assert_eq!(invoke(&function, &get("silence")).await.status, 200);
+}
+
+#[tokio::test]
+async fn the_record_of_a_call_that_was_ended_says_what_it_came_to_know() {
+    let config = Config {
+        authentication: Authentication::off(),
+        workspaces: Workspaces::Open,
+        answer_bytes: 1024,
+    };
+    let ring = KeyRing::parse("k1:testkit-testkit-testkit-testkit-testkit-testkit").unwrap();
+    let patchbay = Patchbay::new(Moody::default(), ring, SystemHost, config).with_audit(true);
+    for (name, refusal) in [("silence", Refusal::OutOfTime), ("panic", Refusal::Failed)] {
+        let (head, body) = post("connections/create", &json!({ "name": name, "type": "T" }).to_string()).into_parts();
+        let admitted = patchbay.admit(&head).await.unwrap();
+        let answered = AssertUnwindSafe(patchbay.answer(admitted.clone(), body)).catch_unwind();
+        assert!(matches!(answered.now_or_never(), None | Some(Err(_))));
+        let record = admitted.refuse(refusal).audit.unwrap();
+        assert_eq!(record.name.unwrap().as_str(), name);
+        assert_eq!(record.connections.len(), 1, "the id that it has, if it was made");
+    }
 }
 
 #[tokio::test]

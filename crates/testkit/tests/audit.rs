@@ -184,6 +184,8 @@ async fn what_comes_to_no_operation_leaves_none_and_what_may_be_done_all_the_sam
         record.contains("\"outcome\":\"unavailable\",\"status\":503"),
         "{record}"
     );
+    assert_eq!(admitted.refuse(Refusal::OutOfTime).audit, None, "there is one already");
+    let admitted = ann.admit(&head).await.unwrap();
     let record = admitted.refuse(Refusal::Failed).audit.unwrap().to_json();
     assert!(record.contains("\"outcome\":\"failed\",\"status\":500"), "{record}");
     let (head, ()) = Request::get("/readyz").body(()).unwrap().into_parts();
