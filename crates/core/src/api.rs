@@ -14,11 +14,11 @@ use http::header::{
 use http::request::Parts;
 use http::{HeaderName, Method, Response, StatusCode};
 
-use crate::audit::{self, Kind, Note, Outcome};
+use crate::audit::{self, Kind, Note};
 use crate::identity::operators::Operators;
-use crate::identity::{Authentication, Unauthenticated};
+use crate::identity::{Authentication, By, Unauthenticated};
 use crate::limits;
-use crate::model::{Caller, ConnectionId, Tenant, Timestamp, Workspaces};
+use crate::model::{Caller, ConnectionId, Subject, Tenant, Timestamp, Workspaces};
 use crate::operator;
 use crate::problem::Problem;
 pub use crate::readiness::Readiness;
@@ -211,10 +211,7 @@ pub fn route(path: &str) -> Option<&'static str> {
 #[derive(Debug, Clone)]
 pub struct Admitted {
     operation: Operation,
-    /// Nobody on the routes that need no authentication, and where an operator calls.
-    caller: Option<Caller>,
-    /// Whether an operator calls, who has no tenant.
-    operator: bool,
+    by: By,
     head: Head,
     /// What its audit record is to say, if there is to be one.
     note: Note,
@@ -319,7 +316,7 @@ impl Admitted {
                  address, and `Origin`, which web pages send, must be absent.",
             ),
         };
-        let mut answer = self.head.refuse(self.caller.as_ref(), problem);
+        let mut answer = self.head.refuse(&self.by, problem);
         if let Refusal::OutOfTime | Refusal::Failed = refusal {
             answer.audit = self.note.finish(Some(answer.response.status()));
         }
@@ -328,20 +325,11 @@ impl Admitted {
 
     /// The record of it as it is admitted, before anything is known of its body.
     fn record(&self, at: Timestamp) -> Option<audit::Record> {
-        self.caller.as_ref().map(|caller| audit::Record {
-            at,
-            tenant: caller.tenant.clone(),
-            subject: caller.subject.clone(),
-            kind: self.operation.kind(),
-            operation: self.head.name,
-            connections: Vec::new(),
-            name: None,
-            workspace: None,
-            member: None,
-            role: None,
-            outcome: Outcome::Done,
-            request_id: self.request_id().to_owned(),
+        self.by.known().map(|(tenant, subject)| audit::Record {
+            tenant: tenant.cloned(),
+            request_id: Some(self.request_id().to_owned()),
             address: self.head.address,
+            ..audit::Record::new(at, subject.clone(), self.operation.kind(), self.head.name)
         })
     }
 }
@@ -371,6 +359,10 @@ pub struct LogLine {
     pub address: Option<IpAddr>,
     /// The caller's tenant, where there is a caller.
     pub tenant: Option<Tenant>,
+    /// The operator, where one calls.
+    pub operator: Option<Subject>,
+    /// Whether the server's side failed: a 5xx, but not a 501, which only says what is not to be had here.
+    pub failed: bool,
     /// Why, where the answer does not say all: a 5xx, a 429, a 401; or what a rotation of keys left as it was.
     pub problem: Option<String>,
 }
@@ -382,12 +374,12 @@ pub fn misconfigured(parts: &Parts, host: &impl Host, why: String) -> Answer {
         "This server is not set up rightly, and answers nobody until it is; its log says why.",
     );
     problem.cause = Some(why);
-    head(parts, host).1.refuse(None, problem)
+    head(parts, host).1.refuse(&By::Nobody, problem)
 }
 
 /// The answer to a request that panicked before it was admitted, or nobody knows how far it came: 500.
 pub fn panicked(parts: &Parts, host: &impl Host) -> Answer {
-    head(parts, host).1.refuse(None, Problem::failed(PANICKED))
+    head(parts, host).1.refuse(&By::Nobody, Problem::failed(PANICKED))
 }
 
 /// The route of a request, if there is one.
@@ -453,11 +445,11 @@ impl<S: Store, H: Host> Patchbay<S, H> {
     pub async fn admit(&self, parts: &Parts) -> Result<Admitted, Answer> {
         let (route, head) = head(parts, &self.registry.host);
         let Some(route) = route else {
-            return Err(head.refuse(None, Problem::not_found("There is nothing at this path.")));
+            return Err(head.refuse(&By::Nobody, Problem::not_found("There is nothing at this path.")));
         };
         if parts.method != route.method {
             let msg = format!("This path serves {} only.", route.method);
-            let mut answer = head.refuse(None, Problem::new(StatusCode::METHOD_NOT_ALLOWED, msg));
+            let mut answer = head.refuse(&By::Nobody, Problem::new(StatusCode::METHOD_NOT_ALLOWED, msg));
             // The route table's methods are plain ASCII.
             if let Ok(method) = HeaderValue::from_str(route.method.as_str()) {
                 answer.response.headers_mut().insert(ALLOW, method);
@@ -466,8 +458,7 @@ impl<S: Store, H: Host> Patchbay<S, H> {
         }
         let mut admitted = Admitted {
             operation: route.operation,
-            caller: None,
-            operator: false,
+            by: By::Nobody,
             head,
             note: Note::default(),
             bound: None,
@@ -476,22 +467,18 @@ impl<S: Store, H: Host> Patchbay<S, H> {
             return Ok(admitted);
         }
         if declared_length(&parts.headers).is_some_and(|length| length > limits::BODY_BYTES as u64) {
-            return Err(admitted.head.refuse(None, body_too_long()));
+            return Err(admitted.head.refuse(&By::Nobody, body_too_long()));
         }
         let now = self.registry.host.now();
         let authentication = &self.registry.config.authentication;
-        match self.operators.is_one(&parts.headers, now) {
-            Ok(true) => admitted.operator = true,
-            Ok(false) => match authentication.caller(&parts.headers, now).await {
-                Ok(caller) => admitted.caller = Some(caller),
-                Err(why) => return Err(admitted.head.unauthenticated(&why)),
-            },
+        match authentication.by(&self.operators, &parts.headers, now).await {
+            Ok(by) => admitted.by = by,
             Err(why) => return Err(admitted.head.unauthenticated(&why)),
         }
         if !content_type_fits(&parts.headers) {
             let msg = "`Content-Type` must be application/json.";
             let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, msg);
-            return Err(admitted.head.refuse(admitted.caller.as_ref(), problem));
+            return Err(admitted.head.refuse(&admitted.by, problem));
         }
         if self.audit {
             admitted.note = Note::new(admitted.record(now));
@@ -509,34 +496,33 @@ impl<S: Store, H: Host> Patchbay<S, H> {
         };
         let mut problem = Problem::bad("The request's head cannot be read.");
         problem.cause = Some(problem.msg.clone().into_owned());
-        head.refuse(None, problem)
+        head.refuse(&By::Nobody, problem)
     }
 
     /// Answers an admitted request, given its body. Cancel-safe: a change is whole or absent.
     pub async fn answer(&self, admitted: Admitted, body: Bytes) -> Answer {
         let Admitted {
             operation,
-            caller,
-            operator,
+            by,
             head,
             mut note,
             bound,
         } = admitted;
         let bound = bound.unwrap_or(Bound::Plain(self.registry.config.answer_bytes));
         if body.len() > limits::BODY_BYTES {
-            return head.refuse(caller.as_ref(), body_too_long());
+            return head.refuse(&by, body_too_long());
         }
         let mut left = None;
-        let outcome = match &caller {
-            Some(caller) => self.call(operation, caller, &body, bound, &mut note).await,
-            None if operator => self.operate(operation, &body, &mut left).await,
-            None => self.around(operation).await,
+        let outcome = match &by {
+            By::Caller(caller) => self.call(operation, caller, &body, bound, &mut note).await,
+            By::Operator(_) => self.operate(operation, &body, &mut left, &mut note).await,
+            By::Nobody => self.around(operation).await,
         };
         let (outcome, audit) = self.registry.keep(note, outcome).await;
         let answer = match outcome {
-            Ok(Some(json)) => head.answer(caller.as_ref(), StatusCode::OK, Some(json), left),
-            Ok(None) => head.answer(caller.as_ref(), StatusCode::NO_CONTENT, None, None),
-            Err(problem) => head.refuse(caller.as_ref(), problem),
+            Ok(Some(json)) => head.answer(&by, StatusCode::OK, Some(json), left),
+            Ok(None) => head.answer(&by, StatusCode::NO_CONTENT, None, None),
+            Err(problem) => head.refuse(&by, problem),
         };
         Answer { audit, ..answer }
     }
@@ -586,11 +572,12 @@ impl<S: Store, H: Host> Patchbay<S, H> {
         operation: Operation,
         body: &[u8],
         left: &mut Option<String>,
+        note: &mut Note,
     ) -> Result<Option<Json>, Problem> {
         match operation {
             Operation::KeyStatus => self.registry.key_status(body).await.map(Some),
             Operation::Reseal => {
-                let (json, told) = self.registry.reseal(body).await?;
+                let (json, told) = self.registry.reseal(body, note).await?;
                 *left = told;
                 Ok(Some(json))
             }
@@ -614,7 +601,7 @@ impl<S: Store, H: Host> Patchbay<S, H> {
 }
 
 impl Head {
-    fn refuse(&self, caller: Option<&Caller>, problem: Problem) -> Answer {
+    fn refuse(&self, by: &By, problem: Problem) -> Answer {
         let id = self.request_id.to_str().unwrap_or_default();
         let mut json = Json::default();
         json.literal("{\"msg\":");
@@ -625,7 +612,7 @@ impl Head {
         }
         json.literal(",\"code\":").plain(problem.status.as_u16()).literal("}");
         let temporary = problem.is_temporary();
-        let mut answer = self.answer(caller, problem.status, Some(json), problem.cause);
+        let mut answer = self.answer(by, problem.status, Some(json), problem.cause);
         let headers = answer.response.headers_mut();
         if temporary {
             headers.insert(RETRY_AFTER, RETRY_SECONDS);
@@ -655,7 +642,7 @@ impl Head {
         };
         let mut problem = Problem::new(status, msg);
         problem.cause = Some(why.to_string());
-        let mut answer = self.refuse(None, problem);
+        let mut answer = self.refuse(&By::Nobody, problem);
         if let Some(challenge) = challenge {
             let headers = answer.response.headers_mut();
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
@@ -663,19 +650,20 @@ impl Head {
         answer
     }
 
-    fn answer(
-        &self,
-        caller: Option<&Caller>,
-        status: StatusCode,
-        json: Option<Json>,
-        problem: Option<String>,
-    ) -> Answer {
+    fn answer(&self, by: &By, status: StatusCode, json: Option<Json>, problem: Option<String>) -> Answer {
+        let (tenant, operator) = match by {
+            By::Nobody => (None, None),
+            By::Caller(caller) => (Some(caller.tenant.clone()), None),
+            By::Operator(subject) => (None, Some(subject.clone())),
+        };
         let log = LogLine {
             method: self.method,
             operation: self.name,
             request_id: self.request_id.to_str().unwrap_or_default().to_owned(),
             address: self.address,
-            tenant: caller.map(|caller| caller.tenant.clone()),
+            tenant,
+            operator,
+            failed: status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED,
             problem,
         };
         let typed = json.is_some();

@@ -74,13 +74,13 @@ impl Outcome {
 pub struct Record {
     /// When it was admitted.
     pub at: Timestamp,
-    /// Whose it was.
-    pub tenant: Tenant,
+    /// Whose it was; `None` of an operator's, which is over all tenants.
+    pub tenant: Option<Tenant>,
     /// Who asked for it.
     pub subject: Subject,
     /// What it did.
     pub kind: Kind,
-    /// One of [`crate::api::operations`].
+    /// One of [`crate::api::operations`], or the command's name.
     pub operation: &'static str,
     /// The connections that it was about, as far as it named or found them; of a list, those whose details it gave.
     pub connections: Vec<ConnectionId>,
@@ -92,18 +92,45 @@ pub struct Record {
     pub member: Option<Person>,
     /// The role that they were to have.
     pub role: Option<Role>,
+    /// How many connections it changed, where it names none of them.
+    pub count: Option<u64>,
     /// How it ended.
     pub outcome: Outcome,
-    /// The request's id.
-    pub request_id: String,
+    /// The request's id; a command has none.
+    pub request_id: Option<String>,
     /// Where it came from, if the home knows that.
     pub address: Option<IpAddr>,
 }
 
 impl Record {
+    /// The record of what this person asks for, with nothing known but that.
+    pub fn new(at: Timestamp, subject: Subject, kind: Kind, operation: &'static str) -> Self {
+        Self {
+            at,
+            tenant: None,
+            subject,
+            kind,
+            operation,
+            connections: Vec::new(),
+            name: None,
+            workspace: None,
+            member: None,
+            role: None,
+            count: None,
+            outcome: Outcome::Done,
+            request_id: None,
+            address: None,
+        }
+    }
+
+    /// The record of a change by a command on the machine itself, where nobody says who they are.
+    pub fn of_command(at: Timestamp, operation: &'static str) -> Self {
+        Self::new(at, Subject::fixed("command line"), Kind::Change, operation)
+    }
+
     /// One JSON object with its fields in this order: `at`, `tenant`, `subject`, `kind`, `operation`, `connections`,
-    /// `name`, `workspace`, `user_id` or `email` and `user_type` (of a member), `outcome`, `status` (where it was not
-    /// done), `request_id`, `address`. What is not known is left out, and so is an empty list.
+    /// `name`, `workspace`, `user_id` or `email` and `user_type` (of a member), `count`, `outcome`, `status` (where it was
+    /// not done), `request_id`, `address`. What is not known is left out, and so is an empty list.
     pub fn to_json(&self) -> String {
         text(|json| _ = self.write(&self.connections, json))
     }
@@ -123,7 +150,10 @@ impl Record {
 
     fn write<'j>(&self, connections: &[ConnectionId], json: &'j mut Json) -> &'j mut Json {
         json.literal("{\"at\":\"").plain(self.at);
-        json.literal("\",\"tenant\":").text(self.tenant.as_str());
+        json.literal("\"");
+        if let Some(tenant) = &self.tenant {
+            json.literal(",\"tenant\":").text(tenant.as_str());
+        }
         json.literal(",\"subject\":").text(self.subject.as_str());
         json.literal(",\"kind\":\"").literal(self.kind.as_str());
         json.literal("\",\"operation\":\"")
@@ -148,12 +178,17 @@ impl Record {
         if let Some(role) = self.role {
             json.literal(",\"user_type\":\"").literal(role_text(role)).literal("\"");
         }
+        if let Some(count) = self.count {
+            json.literal(",\"count\":").plain(count);
+        }
         json.literal(",\"outcome\":\"").literal(self.outcome.as_str());
         json.literal("\"");
         if let Outcome::Refused(status) = self.outcome {
             json.literal(",\"status\":").plain(status.as_u16());
         }
-        json.literal(",\"request_id\":").text(&self.request_id);
+        if let Some(request_id) = &self.request_id {
+            json.literal(",\"request_id\":").text(request_id);
+        }
         if let Some(address) = self.address {
             json.literal(",\"address\":\"").plain(address).literal("\"");
         }
@@ -217,7 +252,7 @@ pub enum Match {
 const DISORDER: i64 = 3_600_000_000;
 
 impl Query {
-    /// How a record stands to it that [`Record::to_json`] wrote. What is no such record is not asked for.
+    /// How a record stands to it that [`Record::to_json`] wrote. What is no such record, or no tenant's, is not asked for.
     pub fn judge(&self, record: &str) -> Match {
         #[derive(Deserialize)]
         struct Fields<'r> {
@@ -264,6 +299,14 @@ fn text(write: impl FnOnce(&mut Json)) -> String {
 pub trait Made {
     /// Adds what nobody knew before. Whether the change was made.
     fn made(&self, record: &mut Record) -> bool;
+}
+
+/// How many connections were sealed again.
+impl Made for usize {
+    fn made(&self, record: &mut Record) -> bool {
+        record.count = u64::try_from(*self).ok();
+        *self > 0
+    }
 }
 
 impl Made for CreateOutcome {
@@ -372,7 +415,7 @@ mod tests {
     fn record() -> Record {
         Record {
             at: Timestamp::from_micros(1_684_255_385_170_914),
-            tenant: Tenant::new("t").unwrap(),
+            tenant: Some(Tenant::new("t").unwrap()),
             subject: Subject::new("ann \"x\"").unwrap(),
             kind: Kind::DetailsRead,
             operation: "connections/get",
@@ -382,7 +425,8 @@ mod tests {
             member: Some(Person::Email(Subject::new("bob@x").unwrap())),
             role: Some(Role::Owner),
             outcome: Outcome::Done,
-            request_id: "r\\1".into(),
+            count: None,
+            request_id: Some("r\\1".into()),
             address: Some([127, 0, 0, 1].into()),
         }
     }
@@ -417,6 +461,25 @@ mod tests {
     }
 
     #[test]
+    fn a_record_of_no_tenant_or_no_request_is_without_them() {
+        let of_an_operator = Record {
+            count: Some(25),
+            request_id: Some("r1".into()),
+            ..Record::new(record().at, record().subject, Kind::Change, "admin/keys/reseal")
+        };
+        assert_eq!(
+            of_an_operator.to_json(),
+            "{\"at\":\"2023-05-16T16:43:05.170914Z\",\"subject\":\"ann \\\"x\\\"\",\"kind\":\"change\",\
+             \"operation\":\"admin/keys/reseal\",\"count\":25,\"outcome\":\"done\",\"request_id\":\"r1\"}"
+        );
+        assert_eq!(
+            Record::of_command(record().at, "import").to_json(),
+            "{\"at\":\"2023-05-16T16:43:05.170914Z\",\"subject\":\"command line\",\"kind\":\"change\",\
+             \"operation\":\"import\",\"outcome\":\"done\"}"
+        );
+    }
+
+    #[test]
     fn a_log_line_bears_the_marker_and_a_long_record_takes_several_which_name_every_connection() {
         let lines: Vec<String> = record().log_lines().collect();
         assert_eq!(lines, [format!("{{\"audit\":{}}}", record().to_json())]);
@@ -438,7 +501,7 @@ mod tests {
     #[test]
     fn a_query_wants_what_all_its_fields_say_and_ends_an_hour_before_its_beginning() {
         let everything = Query {
-            tenant: record().tenant,
+            tenant: record().tenant.unwrap(),
             connection: None,
             subject: None,
             since: None,
@@ -455,6 +518,11 @@ mod tests {
         let other = |text| Some(Subject::new(text).unwrap());
         assert_eq!(everything.judge(&json), Match::Wanted);
         assert_eq!(everything.judge("{}"), Match::Unwanted);
+        let of_an_operator = Record {
+            tenant: None,
+            ..record()
+        };
+        assert_eq!(everything.judge(&of_an_operator.to_json()), Match::Unwanted);
         let another = Query {
             tenant: Tenant::new("u").unwrap(),
             ..everything.clone()

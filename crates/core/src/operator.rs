@@ -1,10 +1,11 @@
 //! The operator's operations: what each key seals, and sealing again what others than the first one sealed.
 
 use crate::api::Host;
+use crate::audit::Note;
 use crate::limits;
 use crate::model::Timestamp;
 use crate::problem::Problem;
-use crate::registry::Registry;
+use crate::registry::{Registry, noted};
 use crate::rotation::{self, Counted, KeyStatus, Left, Place, Proof, Resealed, Sealings, Search, Step, Unproved};
 use crate::store::Store;
 use crate::wire::{Fields, Json};
@@ -64,7 +65,7 @@ impl<S: Store, H: Host> Registry<S, H> {
     /// `admin/keys/status`: as many records as there is time for.
     pub(crate) async fn key_status(&self, body: &[u8]) -> Result<Json, Problem> {
         let mut after = self.walked(status_fields(body)?, STATUS, |text| Some(Place(text.to_owned())))?;
-        let (store, end) = (self.sealings()?, self.end());
+        let (store, end) = (sealings(&self.store)?, self.end());
         let mut counted = Counted::default();
         loop {
             let Step { found, next } = store.count_sealed(after).await?;
@@ -98,11 +99,12 @@ impl<S: Store, H: Host> Registry<S, H> {
 
     /// `admin/keys/reseal`: as many records as are asked for, and there is time for. Gives also what the log is to say of
     /// what is left.
-    pub(crate) async fn reseal(&self, body: &[u8]) -> Result<(Json, Option<String>), Problem> {
+    pub(crate) async fn reseal(&self, body: &[u8], note: &mut Note) -> Result<(Json, Option<String>), Problem> {
         let (limit, cursor) = reseal_fields(body)?;
         let began = self.walked(cursor, RESEAL, Stage::of_text)?;
-        let (store, end) = (self.sealings()?, self.end());
-        let (mut records, mut left) = (0, Vec::new());
+        let noting = self.noting(note);
+        let (store, end) = (sealings(&*noting)?, self.end());
+        let (mut records, mut left) = (noted(note, 0), Vec::new());
         let mut stage = began.unwrap_or(Stage::Prove(Search::default()));
         let next = loop {
             let most = usize::from(limit).saturating_sub(records + left.len());
@@ -121,10 +123,12 @@ impl<S: Store, H: Host> Registry<S, H> {
                         left: also,
                         next,
                     } = rotation::reseal(store, &self.ring, &self.host, after, most).await?;
-                    records += more;
+                    records = noted(note, records + more);
                     left.extend(also);
                     match next {
                         None => break None,
+                        // What it changed has its one record already.
+                        after if noting.keeps() && records > 0 => break Some(Stage::Seal(after)),
                         after => Stage::Seal(after),
                     }
                 }
@@ -134,10 +138,6 @@ impl<S: Store, H: Host> Registry<S, H> {
         json.literal("{\"resealed\":").plain(records);
         self.next_cursor(&mut json, RESEAL, next.map(|stage| stage.to_text()));
         Ok((json, told(&left)))
-    }
-
-    fn sealings(&self) -> Result<&S::Sealings, Problem> {
-        self.store.sealings().ok_or_else(Problem::not_here)
     }
 
     /// When a call that takes many steps has taken enough of them.
@@ -169,6 +169,10 @@ impl<S: Store, H: Host> Registry<S, H> {
         }
         json.literal("}");
     }
+}
+
+fn sealings<S: Store>(store: &S) -> Result<&S::Sealings, Problem> {
+    store.sealings().ok_or_else(Problem::not_here)
 }
 
 /// What the log says of what is not sealed again.

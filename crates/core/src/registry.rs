@@ -41,6 +41,13 @@ pub(crate) struct Noting<'r, S> {
     shared: &'r S,
 }
 
+impl<S> Noting<'_, S> {
+    /// Whether it keeps the record with each of its changes.
+    pub(crate) fn keeps(&self) -> bool {
+        self.own.is_some()
+    }
+}
+
 impl<S> Deref for Noting<'_, S> {
     type Target = S;
 

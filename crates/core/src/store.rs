@@ -336,8 +336,8 @@ pub trait Store {
     }
 
     /// This store for one request, whose record is `record` as far as it is known. A store that keeps an audit trail gives
-    /// one whose changes keep the record in their own transaction, completed by [`audit::Made`], and return once the trail
-    /// has it; what was not made leaves it to [`Store::note`]. `None` where the store keeps none.
+    /// one whose changes, those of its sealings too, keep the record in their own transaction, completed by
+    /// [`audit::Made`], and return once the trail has it; what was not made leaves it to [`Store::note`]. `None` where the store keeps none.
     fn noting(&self, record: &audit::Record) -> Option<Self>
     where
         Self: Sized,
@@ -346,8 +346,8 @@ pub trait Store {
         None
     }
 
-    /// Keeps the record of an operation before it is answered: durable when this returns. One of a change that was made is
-    /// kept already. Given back where the store keeps no trail: the home's log is to have it.
+    /// Keeps the record of an operation before it is answered: durable when this returns. One of a change that was made, of
+    /// more than nought connections where it counts them, is kept already. Given back where the store keeps no trail: the home's log is to have it.
     fn note(&self, record: audit::Record) -> impl Future<Output = Result<Option<audit::Record>, StoreError>> {
         ready(Ok(Some(record)))
     }

@@ -48,6 +48,7 @@ pub(crate) fn write_log(
     let status = response.status().as_u16();
     let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     let tenant = log.tenant.as_ref().map(|tenant| tenant.as_str());
+    let operator = log.operator.as_ref().map(|operator| operator.as_str());
     let LogLine {
         method,
         operation,
@@ -56,7 +57,7 @@ pub(crate) fn write_log(
     } = log;
     let address = log.address.map(tracing::field::display);
     let problem = log.problem.as_deref();
-    if status >= 500 {
+    if log.failed {
         tracing::error!(
             method,
             operation,
@@ -67,6 +68,7 @@ pub(crate) fn write_log(
             lambda_request_id,
             address,
             tenant,
+            operator,
             problem
         );
     } else {
@@ -80,6 +82,7 @@ pub(crate) fn write_log(
             lambda_request_id,
             address,
             tenant,
+            operator,
             problem
         );
     }

@@ -286,6 +286,7 @@ fn write_log(response: &Response<Bytes>, log: &LogLine, time: Duration) {
     let status = response.status().as_u16();
     let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     let tenant = log.tenant.as_ref().map(|tenant| tenant.as_str());
+    let operator = log.operator.as_ref().map(|operator| operator.as_str());
     let LogLine {
         method,
         operation,
@@ -294,9 +295,13 @@ fn write_log(response: &Response<Bytes>, log: &LogLine, time: Duration) {
     } = log;
     let address = log.address.map(tracing::field::display);
     let problem = log.problem.as_deref();
-    if status >= 500 {
-        tracing::error!(method, operation, status, micros, request_id, address, tenant, problem);
+    if log.failed {
+        tracing::error!(
+            method, operation, status, micros, request_id, address, tenant, operator, problem
+        );
     } else {
-        tracing::info!(method, operation, status, micros, request_id, address, tenant, problem);
+        tracing::info!(
+            method, operation, status, micros, request_id, address, tenant, operator, problem
+        );
     }
 }

@@ -45,7 +45,7 @@ pub struct Audit {
 pub struct NativeStore {
     /// Before the writer, which waits for the trail's end.
     trail: Option<Trail>,
-    /// The record of the request that this is for.
+    /// The record of the request or the command that this is for.
     record: Option<Box<AuditRecord>>,
     /// Before the readers: the last connection that closes empties the log.
     writer: Writer,
@@ -83,16 +83,28 @@ impl NativeStore {
         })
     }
 
-    /// Makes a change. Where this is for a request with a record, that is committed with it, and in the trail before this
+    /// The same for a command, whose record each of its changes keeps. Where no trail is open, it waits in the database for
+    /// the next start that opens one.
+    #[must_use]
+    pub fn recording(self, record: AuditRecord) -> Self {
+        Self {
+            record: Some(Box::new(record)),
+            ..self
+        }
+    }
+
+    /// Makes a change. Where this has a record, that is committed with it, and in the trail, if there is one, before this
     /// returns.
     async fn change<T: Made + Send + 'static>(
         &self,
         work: impl FnOnce(&dyn Statements) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let Some((trail, mut record)) = self.trail.as_ref().zip(self.record.clone()) else {
+        let Some(mut record) = self.record.clone() else {
             return self.writer.write(work).await;
         };
-        trail.ready().await?;
+        if let Some(trail) = &self.trail {
+            trail.ready().await?;
+        }
         let noted = self.writer.write_noted(move |statements| {
             let outcome = work(statements)?;
             let row = outcome
@@ -242,7 +254,8 @@ impl Store for NativeStore {
             return Ok(Some(record));
         };
         // What was made was kept with it.
-        if (record.kind, record.outcome) != (Kind::Change, Outcome::Done) {
+        let made = (record.kind, record.outcome) == (Kind::Change, Outcome::Done) && record.count != Some(0);
+        if !made {
             trail.keep(record.to_json()).await?;
         }
         Ok(None)
@@ -285,8 +298,7 @@ impl Sealings for NativeStore {
     }
 
     async fn replace_sealed(&self, replacements: Vec<Replacement>) -> Result<usize, StoreError> {
-        self.writer
-            .write(move |statements| sealings::replace(statements, &replacements))
+        self.change(move |statements| sealings::replace(statements, &replacements))
             .await
     }
 }

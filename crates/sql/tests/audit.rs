@@ -50,20 +50,11 @@ fn ann() -> Caller {
 }
 
 fn draft(kind: Kind, request_id: &str) -> Record {
+    let at = Timestamp::from_micros(1_684_255_385_170_914);
     Record {
-        at: Timestamp::from_micros(1_684_255_385_170_914),
-        tenant: ann().tenant,
-        subject: ann().subject,
-        kind,
-        operation: "an/operation",
-        connections: Vec::new(),
-        name: None,
-        workspace: None,
-        member: None,
-        role: None,
-        outcome: Outcome::Done,
-        request_id: request_id.to_owned(),
-        address: None,
+        tenant: Some(ann().tenant),
+        request_id: Some(request_id.to_owned()),
+        ..Record::new(at, ann().subject, kind, "an/operation")
     }
 }
 

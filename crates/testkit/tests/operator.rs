@@ -55,7 +55,11 @@ async fn filled(store: &MemoryStore, keys: &str, numbers: std::ops::Range<u8>) {
 }
 
 async fn call<S: Store>(home: &Patchbay<S, SystemHost>, what: &str, body: &Value) -> (u16, Value, Answer) {
-    let request = Request::post(format!("/v1/api/admin/keys/{what}"))
+    ask(home, &format!("admin/keys/{what}"), body).await
+}
+
+async fn ask<S: Store>(home: &Patchbay<S, SystemHost>, operation: &str, body: &Value) -> (u16, Value, Answer) {
+    let request = Request::post(format!("/v1/api/{operation}"))
         .header("authorization", format!("Bearer {}", operator::token().expose_secret()));
     let (head, ()) = request.body(()).unwrap().into_parts();
     let answer = match home.admit(&head).await {
@@ -150,7 +154,46 @@ async fn over_a_store_that_lends_nothing_the_calls_are_501() {
         &[NEW],
     );
     for what in ["status", "reseal"] {
-        let (status, json, _) = call(&home, what, &json!({})).await;
+        let (status, json, answer) = call(&home, what, &json!({})).await;
         assert_eq!((status, &json["code"]), (501, &json!(501)));
+        assert!(!answer.log.failed, "nothing is wrong with the server");
     }
+}
+
+/// The record without what every one has.
+fn record(answer: &Answer) -> Value {
+    let record = answer.audit.as_ref().unwrap().to_json();
+    let mut record: Value = serde_json::from_str(&record).unwrap();
+    let fields = record.as_object_mut().unwrap();
+    for common in ["at", "request_id"] {
+        fields.remove(common).unwrap();
+    }
+    assert_eq!(fields.remove("subject").unwrap(), "operator");
+    record
+}
+
+#[tokio::test]
+async fn an_operators_calls_leave_records_of_no_tenant_and_the_log_names_the_operator() {
+    let store = MemoryStore::default();
+    filled(&store, OLD, 0..3).await;
+    let home = home(store, &[NEW, OLD]);
+    let done = |kind: &str, operation: &str| json!({ "kind": kind, "operation": operation, "outcome": "done" });
+
+    let (_, _, answer) = call(&home, "status", &json!({})).await;
+    assert_eq!(record(&answer), done("look", "admin/keys/status"));
+    let log = answer.log;
+    assert_eq!((log.operator.unwrap().as_str(), log.tenant), ("operator", None));
+    for count in [3, 0] {
+        let (_, _, answer) = call(&home, "reseal", &json!({})).await;
+        let mut expected = done("change", "admin/keys/reseal");
+        expected["count"] = json!(count);
+        assert_eq!(record(&answer), expected);
+    }
+
+    let (status, _, answer) = ask(&home, "connections/list", &json!({})).await;
+    let forbidden = json!({ "kind": "look", "operation": "connections/list", "outcome": "forbidden", "status": 403 });
+    assert_eq!((status, record(&answer)), (403, forbidden));
+    assert_eq!(answer.log.operator.unwrap().as_str(), "operator");
+    let (status, _, answer) = call(&home, "status", &json!({ "of": "all" })).await;
+    assert_eq!((status, answer.audit), (400, None));
 }

@@ -23,6 +23,7 @@ use crate::limits;
 use crate::model::{Caller, Invalid, Subject, Tenant, Timestamp};
 use keys::LeftOut;
 use oidc::Oidc;
+use operators::Operators;
 use tokens::Tokens;
 
 /// Why nobody could be made out of a request.
@@ -41,6 +42,28 @@ pub enum Unauthenticated {
     /// The home was not told how to know its callers (503).
     #[error("no authentication is configured: without it, every call is refused unless PATCHBAY_AUTH=off is set")]
     NotConfigured,
+}
+
+/// Who calls.
+#[derive(Debug, Clone)]
+pub(crate) enum By {
+    /// Nobody: on the routes that need no authentication, and before it.
+    Nobody,
+    /// Somebody of a tenant.
+    Caller(Caller),
+    /// An operator, who is of none.
+    Operator(Subject),
+}
+
+impl By {
+    /// The tenant and the subject, where somebody calls.
+    pub(crate) fn known(&self) -> Option<(Option<&Tenant>, &Subject)> {
+        match self {
+            Self::Nobody => None,
+            Self::Caller(caller) => Some((Some(&caller.tenant), &caller.subject)),
+            Self::Operator(subject) => Some((None, subject)),
+        }
+    }
 }
 
 /// How a request's head becomes a [`Caller`].
@@ -87,12 +110,36 @@ impl Authentication {
     /// # Errors
     /// Why there is no caller.
     pub async fn caller(&self, headers: &HeaderMap, now: Timestamp) -> Result<Caller, Unauthenticated> {
+        self.bearer(Bearer::of(headers), now).await
+    }
+
+    /// As [`Self::caller`], or the operator whose token it is.
+    pub(crate) async fn by(
+        &self,
+        operators: &Operators,
+        headers: &HeaderMap,
+        now: Timestamp,
+    ) -> Result<By, Unauthenticated> {
+        let token = Bearer::of(headers);
+        if let Ok(token) = &token
+            && let Some(operator) = operators.find(*token, now)?
+        {
+            return Ok(By::Operator(operator.clone()));
+        }
+        self.bearer(token, now).await.map(By::Caller)
+    }
+
+    async fn bearer(
+        &self,
+        token: Result<Bearer<'_>, Unauthenticated>,
+        now: Timestamp,
+    ) -> Result<Caller, Unauthenticated> {
         match self {
             Self::Off(everybody) => Ok(everybody.clone()),
             Self::NotConfigured => Err(Unauthenticated::NotConfigured),
-            Self::Tokens(tokens) => tokens.caller(Bearer::of(headers)?, now),
-            Self::Oidc(oidc) => oidc.caller(Bearer::of(headers)?, now).await,
-            Self::OidcAndTokens(oidc, tokens) => match Bearer::of(headers)? {
+            Self::Tokens(tokens) => tokens.caller(token?, now),
+            Self::Oidc(oidc) => oidc.caller(token?, now).await,
+            Self::OidcAndTokens(oidc, tokens) => match token? {
                 token if tokens::is_one(token) => tokens.caller(token, now),
                 token => oidc.caller(token, now).await,
             },
@@ -110,7 +157,11 @@ impl Authentication {
 
 /// A bearer token as it came. It borrows from the request, so that no copy of it is left behind, and shows nothing.
 #[derive(Clone, Copy)]
-struct Bearer<'h>(&'h str);
+struct Bearer<'h> {
+    token: &'h str,
+    /// That of a token of our own, taken once for all who may know it.
+    digest: Option<Digest>,
+}
 
 impl fmt::Debug for Bearer<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -119,6 +170,11 @@ impl fmt::Debug for Bearer<'_> {
 }
 
 impl<'h> Bearer<'h> {
+    fn new(token: &'h str) -> Self {
+        let digest = tokens::is_well_formed(token).then(|| Digest::of(token));
+        Self { token, digest }
+    }
+
     /// The token in these headers: one `Authorization: Bearer <token>`, the scheme in any case (RFC 9110, 11.1), the
     /// token of the characters that RFC 6750 allows.
     fn of(headers: &'h HeaderMap) -> Result<Self, Unauthenticated> {
@@ -143,12 +199,12 @@ impl<'h> Bearer<'h> {
         if unpadded.is_empty() || !unpadded.bytes().all(fits) {
             return Err(Unauthenticated::Invalid("it holds characters that no token has"));
         }
-        Ok(Self(token))
+        Ok(Self::new(token))
     }
 
     /// The token. Name what happens to it at each call: it is a secret.
     fn expose(self) -> &'h str {
-        self.0
+        self.token
     }
 }
 
@@ -225,6 +281,6 @@ mod tests {
 
     #[test]
     fn a_token_does_not_show() {
-        assert!(!format!("{:?}", Bearer("canary")).contains("canary"));
+        assert!(!format!("{:?}", Bearer::new("canary")).contains("canary"));
     }
 }

@@ -416,7 +416,7 @@ mod tests {
 
     /// Who brings the token, where the keys need not be waited for.
     fn caller(oidc: &Oidc, token: &str, now: Timestamp) -> Result<Caller, Unauthenticated> {
-        oidc.caller(Bearer(token), now).now_or_never().unwrap()
+        oidc.caller(Bearer::new(token), now).now_or_never().unwrap()
     }
 
     /// Whether the token is taken so many seconds after the start, and how many signatures that took.
@@ -501,7 +501,7 @@ mod tests {
             assert!(caller(&oidc, &new, at(seconds)).is_err());
             assert!(errands.try_recv().is_err(), "they were asked for less than 30 s ago");
         }
-        let mut waiting = [&forged, &new].map(|token| Box::pin(oidc.caller(Bearer(token), at(30))));
+        let mut waiting = [&forged, &new].map(|token| Box::pin(oidc.caller(Bearer::new(token), at(30))));
         for token in &mut waiting {
             assert!(token.now_or_never().is_none());
         }

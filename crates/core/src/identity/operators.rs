@@ -2,10 +2,9 @@
 
 use std::fmt;
 
-use http::HeaderMap;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::tokens::{Known, Words, encoded, find, is_one, parse_each};
+use super::tokens::{self, Known, Words, encoded, parse_each};
 use super::{Bearer, Digest, Unauthenticated};
 use crate::model::{Invalid, Subject, Timestamp};
 
@@ -77,65 +76,57 @@ impl Operators {
         parse_each(entries, Entry::parse).map(Self)
     }
 
-    /// Whether a request's headers bring an operator's token. Any other one, or none, is for
-    /// [`super::Authentication`] to judge.
+    /// Which operator brings this token. Any other one is for [`super::Authentication`] to judge.
     ///
     /// # Errors
     /// Where an operator's token has ended.
-    pub(crate) fn is_one(&self, headers: &HeaderMap, now: Timestamp) -> Result<bool, Unauthenticated> {
-        if self.0.is_empty() {
-            return Ok(false);
-        }
-        let token = Bearer::of(headers).ok().filter(|token| is_one(*token));
-        match token.and_then(|token| find(&self.0, token)) {
-            None => Ok(false),
+    pub(super) fn find(&self, token: Bearer<'_>, now: Timestamp) -> Result<Option<&Subject>, Unauthenticated> {
+        let found = token.digest.and_then(|digest| tokens::find(&self.0, digest));
+        match found {
             Some(entry) if entry.expires.is_some_and(|expires| expires <= now) => Err(Unauthenticated::Invalid(
                 "its `expires` in PATCHBAY_OPERATOR_TOKENS has passed",
             )),
-            Some(_) => Ok(true),
+            found => Ok(found.map(|entry| &entry.subject)),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-    use http::header::AUTHORIZATION;
-
     use super::*;
     use crate::api::tests::FixedHost;
     use crate::identity::tokens::generate;
 
     const NOW: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
 
-    fn ask(operators: &Operators, token: &str) -> Result<bool, Unauthenticated> {
-        let bearer = HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
-        operators.is_one(&HeaderMap::from_iter([(AUTHORIZATION, bearer)]), NOW)
+    fn ask(operators: &Operators, token: &str) -> Result<Option<String>, Unauthenticated> {
+        let found = operators.find(Bearer::new(token), NOW)?;
+        Ok(found.map(|subject| subject.as_str().to_owned()))
     }
 
     #[test]
     fn an_operator_is_known_by_their_token_until_it_ends() {
         let host = FixedHost::default();
         let [lasting, ending, ended, unknown] = std::array::from_fn(|_| generate(&host));
-        let subject = || Subject::new("on call, 24/7").unwrap();
+        let subject = |subject| Subject::new(subject).unwrap();
         let at = |micros| Some(Timestamp::from_micros(NOW.as_micros() + micros));
         let entries = [
-            Entry::new(&lasting, subject(), None),
-            Entry::new(&ending, subject(), at(1)),
-            Entry::new(&ended, subject(), at(0)),
+            Entry::new(&lasting, subject("on call, 24/7"), None),
+            Entry::new(&ending, subject("on leave"), at(1)),
+            Entry::new(&ended, subject("gone"), at(0)),
         ];
         let operators = Operators::parse(&entries.map(|entry| entry.to_string()).join("\n")).unwrap();
-        assert_eq!(ask(&operators, lasting.expose_secret()), Ok(true));
-        assert_eq!(ask(&operators, ending.expose_secret()), Ok(true));
+        let known = |subject: &str| Ok(Some(subject.to_owned()));
+        assert_eq!(ask(&operators, lasting.expose_secret()), known("on call, 24/7"));
+        assert_eq!(ask(&operators, ending.expose_secret()), known("on leave"));
         assert!(matches!(
             ask(&operators, ended.expose_secret()),
             Err(Unauthenticated::Invalid(_))
         ));
         for other in [unknown.expose_secret(), &lasting.expose_secret()[..56], "a.b.c"] {
-            assert_eq!(ask(&operators, other), Ok(false));
+            assert_eq!(ask(&operators, other), Ok(None));
         }
-        assert_eq!(operators.is_one(&HeaderMap::new(), NOW), Ok(false));
-        assert_eq!(ask(&Operators::default(), lasting.expose_secret()), Ok(false));
+        assert_eq!(ask(&Operators::default(), lasting.expose_secret()), Ok(None));
     }
 
     #[test]

@@ -49,7 +49,7 @@ pub(super) fn is_one(token: Bearer<'_>) -> bool {
 }
 
 /// Whether a text has the form of a token, checksum included.
-fn is_well_formed(token: &str) -> bool {
+pub(super) fn is_well_formed(token: &str) -> bool {
     let Some(encoded) = token.strip_prefix(PREFIX) else {
         return false;
     };
@@ -221,12 +221,12 @@ impl Tokens {
 
     /// Who brings this token. However it is wrong, the time that takes says nothing of the tokens that are known.
     pub(super) fn caller(&self, token: Bearer<'_>, now: Timestamp) -> Result<Caller, Unauthenticated> {
-        if !is_well_formed(token.expose()) {
+        let Some(digest) = token.digest else {
             return Err(Unauthenticated::Invalid(
                 "it does not have the form of a Patchbay token",
             ));
-        }
-        match find(&self.0, token) {
+        };
+        match find(&self.0, digest) {
             None => Err(Unauthenticated::Invalid("it is none of the tokens in PATCHBAY_TOKENS")),
             Some(entry) if entry.expires.is_some_and(|expires| expires <= now) => {
                 Err(Unauthenticated::Invalid("its `expires` in PATCHBAY_TOKENS has passed"))
@@ -269,9 +269,8 @@ pub(super) fn parse_each<E: Known>(
     Ok(known)
 }
 
-/// The entry of this token. Each is compared, and whole, wherever the right one stands.
-pub(super) fn find<'e, E: Known>(known: &'e [E], token: Bearer<'_>) -> Option<&'e E> {
-    let digest = Digest::of(token.expose());
+/// The entry of the token with this digest. Each is compared, and whole, wherever the right one stands.
+pub(super) fn find<E: Known>(known: &[E], digest: Digest) -> Option<&E> {
     known.iter().fold(None, |found, entry| {
         let same = bool::from(entry.digest().0.ct_eq(&digest.0));
         if same { Some(entry) } else { found }
@@ -297,7 +296,7 @@ mod tests {
     }
 
     fn ask(tokens: &Tokens, token: &str) -> Result<Caller, Unauthenticated> {
-        tokens.caller(Bearer(token), NOW)
+        tokens.caller(Bearer::new(token), NOW)
     }
 
     #[test]

@@ -26,6 +26,8 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     tenant: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    operator: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<&'a str>,
     kv_reads: u32,
     object_requests: u32,
@@ -60,22 +62,23 @@ pub fn write(log: Log, request: &Request<'_>, answer: &Answer) {
         request_id,
         address,
         tenant,
+        operator,
+        failed,
         problem,
     } = line;
-    let status = response.status().as_u16();
-    let failed = status >= 500;
     if log == Log::Failures && !failed {
         return;
     }
     let line = Line {
-        level: if failed { "ERROR" } else { "INFO" },
+        level: if *failed { "ERROR" } else { "INFO" },
         method,
         operation,
-        status,
+        status: response.status().as_u16(),
         micros: request.micros,
         request_id,
         address: *address,
         tenant: tenant.as_ref().map(|tenant| tenant.as_str()),
+        operator: operator.as_ref().map(|operator| operator.as_str()),
         problem: problem.as_deref(),
         kv_reads: request.usage.kv_reads.get(),
         object_requests: request.usage.object_requests.get(),
@@ -83,7 +86,7 @@ pub fn write(log: Log, request: &Request<'_>, answer: &Answer) {
     };
     // Texts and numbers can always be written.
     let line = serde_json::to_string(&line).unwrap_or_default();
-    if failed {
+    if *failed {
         console_error!("{line}");
     } else {
         console_log!("{line}");
