@@ -5,12 +5,14 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use patchbay_core::api::Host;
+use patchbay_core::audit;
 use patchbay_core::identity::Authentication;
 use patchbay_core::limits;
 use patchbay_core::model::{Caller, ConnectionId, Member, Person, Role, Subject, Tenant, WorkspaceId};
 use patchbay_core::seal::{Draft, KeyRing, OpenError as SealedError};
 use patchbay_core::store::StoreError;
 
+use crate::audit::Row as AuditRow;
 use crate::database::{Database as _, Row, Statements, Value, all, first, int, text};
 use crate::driver::store_error;
 use crate::facts::{record, subject, workspace_id};
@@ -123,7 +125,7 @@ impl From<StoreError> for AdoptError {
 /// somebody else, in a folder that no server uses; all or nothing. Ids, names, types, times, attachments and the other
 /// members stay; details are sealed anew, with the ring's first key, since they are bound to tenant and owner. The new
 /// owner is a member wherever `anonymous` was, and an OWNER of every workspace that has no other, as far as the limits of
-/// both allow.
+/// both allow. The record of it waits in the database for the audit trail.
 ///
 /// A `rehearsal` does the same and keeps nothing of it.
 ///
@@ -149,6 +151,13 @@ pub fn adopt(
             .pragma_update(None, "defer_foreign_keys", true)
             .map_err(store_error)?;
         let adopted = Adoption { statements, from, to }.run(ring, host)?;
+        let record = audit::Record {
+            tenant: Some(to.tenant.clone()),
+            member: Some(Person::Subject(to.subject.clone())),
+            count: Some(adopted.connections),
+            ..audit::Record::of_command(host.now(), "adopt")
+        };
+        AuditRow::add(statements, record.to_json())?;
         if rehearsal {
             Err(Unkept::Rehearsed(adopted))
         } else {

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use patchbay_core::api::Host;
+use patchbay_core::audit;
 use patchbay_core::limits;
 use patchbay_core::model::{AttachmentId, ConnectionId, Tenant, WorkspaceId};
 use patchbay_core::portable::{
@@ -15,6 +16,7 @@ use patchbay_core::seal::{Draft, KeyRing, OpenError as SealedError};
 use patchbay_core::store::StoreError;
 use zeroize::Zeroizing;
 
+use crate::audit::Row as AuditRow;
 use crate::connections::insert;
 use crate::database::{Database as _, Row, Statements, Value, all, first, int, text};
 use crate::facts::{damaged, email_beside, member, record, subject, uuid, workspace, workspace_id, workspace_stored};
@@ -211,7 +213,8 @@ impl From<io::Error> for ImportError {
 }
 
 /// Adds everything that the lines hold, with their ids, to a folder that no server uses, all or nothing. What is sealed
-/// must open with the ring; what is in the clear is sealed with its first key.
+/// must open with the ring; what is in the clear is sealed with its first key. The record of it waits in the database for
+/// the audit trail.
 ///
 /// # Errors
 /// Why nothing was imported.
@@ -225,7 +228,13 @@ pub fn import(data: &Path, ring: &KeyRing, host: &impl Host, mut from: impl BufR
             number += 1;
             let refused = |refusal| ImportError::Line { line: number, refusal };
             let Some(line) = next_line(&mut from, refused)? else {
-                return reader.finish().map_err(refused);
+                let totals = reader.finish().map_err(refused)?;
+                let record = audit::Record {
+                    count: Some(totals.connections),
+                    ..audit::Record::of_command(host.now(), "import")
+                };
+                AuditRow::add(statements, record.to_json())?;
+                return Ok(totals);
             };
             let kept = match reader.line(&line).map_err(refused)? {
                 None => Ok(()),

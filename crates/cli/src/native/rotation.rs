@@ -5,6 +5,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use patchbay_core::api::Host as _;
+use patchbay_core::audit::Record;
 use patchbay_core::limits;
 use patchbay_core::model::KeyId;
 use patchbay_core::rotation::{self, Counted, KeyStatus, Left, Proof, Sealings, Search, Step};
@@ -52,7 +54,8 @@ pub fn rotate(at: &StoreAt, data: &Path) -> anyhow::Result<()> {
         there.with_context(|| format!("the data folder {} cannot be read", data.display()))?,
         OpenError::NoDatabase(data.to_owned())
     );
-    let store = NativeStore::open(data, Options::default())?;
+    let record = Record::of_command(NativeHost.now(), "keys/rotate");
+    let store = NativeStore::open(data, Options::default())?.recording(record);
     keys::settle(data, &source)?;
     runtime()?.block_on(all(&store, &ring, &source))
 }
