@@ -25,6 +25,9 @@ pub const PYTHON: [&str; 3] = ["clients", "document", "template"];
 /// nothing is compiled twice.
 const EVERYTHING: [&str; 2] = ["--workspace", "--all-features"];
 
+/// The variable by which a home knows its operators.
+const OPERATOR: &str = "PATCHBAY_OPERATOR_TOKENS";
+
 /// One thing to run.
 enum Step {
     /// Holds or does not; no tests to count.
@@ -286,12 +289,17 @@ impl Suite {
                 (success, count::cargo(&output))
             }
             Self::Conformance(home, mode) => {
-                let arguments = home.conformance();
-                let (success, output) = against(*home, cache, mode, &[], "patchbay-conformance", &arguments)?;
+                let arguments = [home.conformance(), vec!["--operator"]].concat();
+                let mut operator = issuer()?;
+                operator.retain(|(name, _)| name == OPERATOR);
+                let (success, output) = against(*home, cache, mode, &operator, "patchbay-conformance", &arguments)?;
                 (success, count::conformance(&output))
             }
             Self::Callers(home) => {
-                let arguments = [home.conformance(), vec!["--callers"]].concat();
+                let mut arguments = [home.conformance(), vec!["--callers"]].concat();
+                if let Home::Native = home {
+                    arguments.push("--trail");
+                }
                 let issuer = issuer()?;
                 let (success, output) = against(*home, cache, "managed", &issuer, "patchbay-conformance", &arguments)?;
                 (success, count::conformance(&output))
@@ -365,7 +373,7 @@ pub fn built<const N: usize>(names: [&str; N]) -> anyhow::Result<[PathBuf; N]> {
     build(&[&EVERYTHING[..], &["--bins"]].concat(), names)
 }
 
-/// The variables by which a home knows the tokens of the testkit's issuer.
+/// The variables by which a home knows the tokens of the testkit's issuer and of its operator.
 fn issuer() -> anyhow::Result<Vec<(String, String)>> {
     #[derive(Deserialize)]
     struct Issuer {
@@ -429,8 +437,10 @@ impl Home {
     /// What the conformance cases are told of it.
     fn conformance(self) -> Vec<&'static str> {
         let mut arguments = self.bound();
-        if let Self::Lambda = self {
-            arguments.push("--lambda-emulator");
+        match self {
+            Self::Native => {}
+            Self::Lambda => arguments.push("--lambda-emulator"),
+            Self::Worker(_) => arguments.push("--without-rotation"),
         }
         arguments
     }

@@ -177,8 +177,10 @@ async fn the_contract_holds_over_http_for_callers_who_bring_tokens() {
         workspaces: Workspaces::Managed,
         answer_bytes: 16 * 1024 * 1024,
         callers: true,
+        trail: true,
     };
-    let report = run(&home.with_issuer(issuer), setting, &cases_with_issuer(), |_, _| true).await;
+    let all: Vec<_> = cases_with_issuer().into_iter().chain(operator_cases()).collect();
+    let report = run(&home.with_issuer(issuer), setting, &all, |_, _| true).await;
     assert!(report.failed.is_empty(), "{:#?}", report.failed);
     assert!(report.passed > 500, "only {} cases applied", report.passed);
     assert_eq!(server.stop().0, Some(0));
@@ -302,6 +304,7 @@ async fn the_operators_calls_are_held_to_the_contract_over_http() {
         workspaces: Workspaces::Open,
         answer_bytes: 16 * 1024 * 1024,
         callers: false,
+        trail: false,
     };
     let target = Address::new(&format!("http://{}", server.address)).unwrap();
     let report = run(&target, setting, &operator_cases(), |_, _| true).await;

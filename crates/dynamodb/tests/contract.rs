@@ -31,6 +31,7 @@ async fn holds(workspaces: Workspaces) {
         workspaces,
         answer_bytes: 1024 * 1024,
         callers: true,
+        trail: false,
     };
     let Local { store, proxy, .. } = local().await;
     // What the caller may not see must take the same requests as what does not exist.
@@ -97,6 +98,7 @@ fn the_surface_is_as_the_models() {
         workspaces: Workspaces::Managed,
         answer_bytes: ANSWER_BYTES,
         callers: true,
+        trail: false,
     };
     let store = runtime.block_on(local()).clear;
     let target = InProcess::new(store, setting.workspaces, setting.answer_bytes);

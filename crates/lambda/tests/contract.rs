@@ -10,7 +10,7 @@
 mod support;
 
 use patchbay_core::model::Workspaces;
-use patchbay_testkit::{MemoryStore, Setting, cases, run};
+use patchbay_testkit::{MemoryStore, Setting, cases, operator_cases, run};
 use support::{Events, Shape};
 
 async fn holds(shape: Shape, workspaces: Workspaces) {
@@ -18,9 +18,11 @@ async fn holds(shape: Shape, workspaces: Workspaces) {
         workspaces,
         answer_bytes: shape.most(),
         callers: true,
+        trail: false,
     };
     let target = Events::new(shape, MemoryStore::default(), workspaces);
-    let report = run(&target, setting, &cases(), |_, _| true).await;
+    let all: Vec<_> = cases().into_iter().chain(operator_cases()).collect();
+    let report = run(&target, setting, &all, |_, _| true).await;
     println!("{} cases held, {} did not", report.passed, report.failed.len());
     assert!(report.failed.is_empty(), "{:#?}", report.failed);
     assert!(report.passed > 150, "only {} cases applied", report.passed);

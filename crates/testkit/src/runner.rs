@@ -18,6 +18,8 @@ pub struct Setting {
     pub answer_bytes: usize,
     /// Whether it can be called by others than the admin that everybody is with authentication off.
     pub callers: bool,
+    /// Whether it keeps an audit trail of its own.
+    pub trail: bool,
 }
 
 /// One behaviour of the contract.

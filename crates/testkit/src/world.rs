@@ -14,8 +14,10 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request};
 use patchbay_core::api::Host as _;
 use patchbay_core::model::{Caller, ConnectionId, Subject, Tenant, Workspaces};
+use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
+use crate::operator;
 use crate::runner::Setting;
 use crate::target::{Nobody, SystemHost, Target};
 
@@ -291,6 +293,13 @@ impl<'t> World<'t> {
         let mut call = self.call(None, path).body(body.to_string());
         call.request = call.request.extension(Nobody);
         call.reply().await
+    }
+
+    /// A `POST` of JSON as the operator.
+    pub(crate) async fn post_as_operator(&self, path: &str, body: &Value) -> Reply {
+        let bearer = format!("Bearer {}", operator::token().expose_secret());
+        let call = self.call(None, path).header("authorization", bearer.as_bytes());
+        call.body(body.to_string()).reply().await
     }
 
     /// What the target's store has been asked for since this was called last, where that can be told.

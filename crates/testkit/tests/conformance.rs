@@ -17,6 +17,7 @@ async fn holds<S: Store + Clone>(store: S, workspaces: Workspaces) {
         workspaces,
         answer_bytes: 1024 * 1024,
         callers: true,
+        trail: false,
     };
     let target = InProcess::new(store, workspaces, setting.answer_bytes);
     held(&target, setting).await;
@@ -74,6 +75,7 @@ async fn the_native_store_holds_with_an_audit_trail_which_is_whole_afterwards() 
         workspaces: Workspaces::Managed,
         answer_bytes: 1024 * 1024,
         callers: true,
+        trail: true,
     };
     let store = NativeStore::open(folder.path(), options).unwrap();
     held(

@@ -23,6 +23,7 @@ async fn caught(target: &dyn Target, workspaces: Workspaces) -> Option<String> {
         workspaces,
         answer_bytes: ANSWER_BYTES,
         callers: true,
+        trail: false,
     };
     let report = run(target, setting, &cases(), |_, outcome| outcome.is_ok()).await;
     report.failed.into_iter().next().map(|(case, _)| case)

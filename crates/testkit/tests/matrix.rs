@@ -23,6 +23,7 @@ const SETTING: Setting = Setting {
     workspaces: Workspaces::Managed,
     answer_bytes: 1024 * 1024,
     callers: true,
+    trail: false,
 };
 
 fn matrix() -> Vec<Case> {

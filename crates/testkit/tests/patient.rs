@@ -28,6 +28,7 @@ async fn held<S: Store + Clone>(store: S, workspaces: Workspaces, bound: Duratio
         workspaces,
         answer_bytes: ANSWER_BYTES,
         callers: true,
+        trail: false,
     };
     let target = InProcess::new(store, workspaces, ANSWER_BYTES);
     run(&Patient::new(&target, bound), setting, cases, |_, _| true).await

@@ -16,7 +16,7 @@ use patchbay_core::model::{Caller, Workspaces};
 use patchbay_core::seal::KeyRing;
 use patchbay_core::store::Store;
 use patchbay_lambda::{Event, Function, Invocation};
-use patchbay_testkit::{Nobody, SystemHost, Target};
+use patchbay_testkit::{Nobody, SystemHost, Target, operator};
 use serde_json::{Map, Value, json};
 
 /// The longest that Lambda takes of a reply, and what we keep to of it, and behind a load balancer.
@@ -35,7 +35,7 @@ pub fn function<S: Store>(
         answer_bytes: 0,
     };
     let ring = KeyRing::parse("k1:testkit-testkit-testkit-testkit-testkit-testkit").unwrap();
-    let patchbay = Patchbay::new(store, ring, SystemHost, config);
+    let patchbay = Patchbay::new(store, ring, SystemHost, config).with_operators(operator::operators());
     Function::new(patchbay, SystemHost, base_path.to_owned())
 }
 

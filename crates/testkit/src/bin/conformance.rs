@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use patchbay_core::model::Workspaces;
 use patchbay_testkit::issuer::Issuer;
-use patchbay_testkit::{Address, Patient, Setting, cases, cases_with_issuer, run};
+use patchbay_testkit::{Address, Patient, Setting, cases, cases_with_issuer, operator_cases, run};
 
 /// Holds a home behind an address to the contract. It creates and removes connections of its own, and leaves the
 /// workspaces that it made.
@@ -17,6 +17,15 @@ struct Arguments {
     /// Authentication is on, by the settings that `patchbay-issuer` prints; without this it is off.
     #[arg(long)]
     callers: bool,
+    /// It knows the operator of those settings, though authentication may be off.
+    #[arg(long)]
+    operator: bool,
+    /// It cannot rotate its keys.
+    #[arg(long)]
+    without_rotation: bool,
+    /// It keeps an audit trail of its own.
+    #[arg(long)]
+    trail: bool,
     /// Its mode of workspaces.
     #[arg(long, value_enum, default_value = "open")]
     workspaces: Mode,
@@ -50,6 +59,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         },
         answer_bytes: arguments.answer_bytes,
         callers: arguments.callers,
+        trail: arguments.trail,
     };
     // A case that does not hold says so in the report; the panic's own text would come twice.
     std::panic::set_hook(Box::new(|_| ()));
@@ -61,6 +71,12 @@ async fn main() -> anyhow::Result<ExitCode> {
     if arguments.callers {
         address = address.with_issuer(Issuer::default());
         cases = cases_with_issuer();
+    }
+    if arguments.callers || arguments.operator {
+        cases.extend(operator_cases());
+    }
+    if arguments.without_rotation {
+        cases.retain(|case| case.group != "rotation");
     }
     let target = Patient::new(&address, Duration::from_secs(arguments.stale_seconds));
     let report = run(&target, setting, &cases, |case, outcome| {

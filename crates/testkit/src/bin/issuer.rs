@@ -1,4 +1,5 @@
-//! Prints the issuer for tests as JSON, for those who do not link it: `settings`, by which a home knows its tokens; `good`
+//! Prints the issuer for tests as JSON, for those who do not link it: `settings`, by which a home knows its tokens and the
+//! operator's; `good`
 //! and `bad` tokens, each under its name.
 
 use patchbay_core::api::Host as _;

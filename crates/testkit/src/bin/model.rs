@@ -48,6 +48,7 @@ fn main() -> anyhow::Result<ExitCode> {
         },
         answer_bytes: arguments.answer_bytes,
         callers: false,
+        trail: false,
     };
     let sequences = Sequences {
         count: arguments.sequences,

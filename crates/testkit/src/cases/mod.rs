@@ -60,7 +60,7 @@ fn with_short_answers(setting: &Setting) -> bool {
     setting.callers && setting.answer_bytes <= 2 * 1024 * 1024
 }
 
-/// Every case, grouped by operation.
+/// Every case, grouped by operation. Those with callers need [`crate::operator::entry`] as an operator.
 pub fn cases() -> Vec<Case> {
     let groups = [
         heads::cases(),
@@ -83,7 +83,7 @@ pub fn cases() -> Vec<Case> {
     groups.into_iter().flatten().collect()
 }
 
-/// Every case for a home that takes the tokens of the default issuer, and the right and wrong ones among these. Without the
+/// Every case for a home that takes the tokens of the default issuer and of its settings' operator, and the right and wrong ones among these. Without the
 /// case that says what a home does with tokens while authentication is off.
 pub fn cases_with_issuer() -> Vec<Case> {
     let mut cases = cases();
@@ -92,7 +92,11 @@ pub fn cases_with_issuer() -> Vec<Case> {
     cases
 }
 
-/// What holds where [`crate::operator::entry`] names an operator, and the store lends what a rotation takes.
+/// What holds where [`crate::operator::entry`] names an operator; in the group `rotation`, where the store lends what that
+/// takes as well.
 pub fn operator_cases() -> Vec<Case> {
     operator::cases()
+        .into_iter()
+        .chain(crate::matrix::rotation_cases())
+        .collect()
 }

@@ -1,34 +1,29 @@
 //! The operator's calls: what each key seals, and sealing again. Nobody else makes them, and the operator makes no others.
 
-use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
 use super::{always, make};
-use crate::operator;
 use crate::runner::Case;
-use crate::world::{Reply, World};
+use crate::world::World;
 
 pub(crate) fn cases() -> Vec<Case> {
-    make!("operator", always;
-        what_is_created_is_counted_under_the_key_that_seals,
-        what_the_first_key_sealed_is_not_sealed_again,
+    let mut cases = make!("operator", always;
         an_operator_may_call_nothing_else,
         nobody_else_is_an_operator,
         what_the_operators_calls_do_not_take_is_400,
-    )
-}
-
-async fn ask(world: &World<'_>, path: &str, body: &Value) -> Reply {
-    let bearer = format!("Bearer {}", operator::token().expose_secret());
-    let call = world.call(None, path).header("authorization", bearer.as_bytes());
-    call.body(body.to_string()).reply().await
+    );
+    cases.extend(make!("rotation", always;
+        what_is_created_is_counted_under_the_key_that_seals,
+        what_the_first_key_sealed_is_not_sealed_again,
+    ));
+    cases
 }
 
 /// Asks until there is no cursor any more; gives every answer.
 async fn ask_all(world: &World<'_>, path: &str) -> Vec<Value> {
     let (mut answers, mut body) = (Vec::new(), json!({}));
     loop {
-        let answer = ask(world, path, &body).await.ok().json();
+        let answer = world.post_as_operator(path, &body).await.ok().json();
         let next = answer.get("next_cursor").cloned();
         answers.push(answer);
         let Some(next) = next else { return answers };
@@ -65,7 +60,9 @@ async fn what_the_first_key_sealed_is_not_sealed_again(world: &World<'_>) {
     for answer in ask_all(world, "admin/keys/reseal").await {
         assert_eq!(answer["resealed"], json!(0), "{answer}");
     }
-    let one = ask(world, "admin/keys/reseal", &json!({ "limit": 1, "cursor": null })).await;
+    let one = world
+        .post_as_operator("admin/keys/reseal", &json!({ "limit": 1, "cursor": null }))
+        .await;
     assert_eq!(one.ok().json()["resealed"], json!(0));
 }
 
@@ -84,7 +81,7 @@ async fn an_operator_may_call_nothing_else(world: &World<'_>) {
         ("workspaces/create", json!({ "workspace_name": world.name() })),
         ("workspaces/list", json!({})),
     ] {
-        ask(world, path, &body).await.refused(403, &["operator"]);
+        world.post_as_operator(path, &body).await.refused(403, &["operator"]);
     }
     world.get(&name).await.ok();
 }
@@ -109,7 +106,7 @@ async fn what_the_operators_calls_do_not_take_is_400(world: &World<'_>) {
         ("admin/keys/reseal", json!({ "cursor": "" }), "`cursor`"),
         ("admin/keys/reseal", json!({ "key": "k1" }), "`key`"),
     ] {
-        ask(world, path, &body).await.refused(400, &[named]);
+        world.post_as_operator(path, &body).await.refused(400, &[named]);
     }
     for _ in 0..2 {
         world.some().await;
@@ -117,6 +114,6 @@ async fn what_the_operators_calls_do_not_take_is_400(world: &World<'_>) {
     let page = world.list(json!({ "limit": 1 })).await;
     for path in ["admin/keys/status", "admin/keys/reseal"] {
         let foreign = json!({ "cursor": page.next });
-        ask(world, path, &foreign).await.refused(400, &["`cursor`"]);
+        world.post_as_operator(path, &foreign).await.refused(400, &["`cursor`"]);
     }
 }

@@ -22,6 +22,8 @@ use ring::signature::{
 };
 use serde_json::{Value, json};
 
+use crate::operator;
+
 /// The issuer: `iss`.
 pub const ISSUER: &str = "https://issuer.example";
 /// The audience: `aud`.
@@ -122,14 +124,15 @@ impl Issuer {
         }
     }
 
-    /// The variables by which a home knows its tokens.
-    pub fn settings(&self) -> [(&'static str, String); 5] {
+    /// The variables by which a home knows its tokens, and the operator's.
+    pub fn settings(&self) -> [(&'static str, String); 6] {
         [
             ("PATCHBAY_AUTH", "oidc".to_owned()),
             ("PATCHBAY_ISSUER", ISSUER.to_owned()),
             ("PATCHBAY_AUDIENCE", AUDIENCE.to_owned()),
             ("PATCHBAY_JWKS", self.jwks()),
             ("PATCHBAY_CLAIM_ADMIN", CLAIM_ADMIN.to_owned()),
+            ("PATCHBAY_OPERATOR_TOKENS", operator::entry()),
         ]
     }
 

@@ -27,13 +27,22 @@ use crate::world::{Reply, World};
 /// How failures begin, so that they are told from those of making a scene.
 const WRONG: &str = "who may do what";
 
-/// A case for each operation and attachment.
+/// A case for each operation of callers and attachment.
 pub(crate) fn cases() -> Vec<Case> {
+    rows("matrix", Operation::ALL)
+}
+
+/// The same of what an operator alone may ask, where the store lends what a rotation takes.
+pub(crate) fn rotation_cases() -> Vec<Case> {
+    rows("rotation", Operation::OPERATORS)
+}
+
+fn rows(group: &'static str, operations: &'static [Operation]) -> Vec<Case> {
     let mut cases = Vec::new();
-    for operation in Operation::ALL {
+    for operation in operations {
         for attached in Attached::ALL {
             cases.push(Case {
-                group: "matrix",
+                group,
                 name: format!("{operation:?}, attached {attached:?}"),
                 applies: with_callers,
                 act: Box::new(move |world| Box::pin(hold(world, *operation, attached))),
@@ -54,7 +63,7 @@ async fn hold(world: &World<'_>, operation: Operation, attached: Attached) {
             Some(scene) => scene,
             None => Scene::new(world, attached, owner_inside).await,
         };
-        let cell = expected(operation, attached, relation);
+        let cell = expected(operation, attached, relation).of(operation, world.setting.trail);
         let reply = ask(world, &scene, operation, relation, &scene.things).await;
         let mut found = differences(operation, cell, &scene, &reply.reply);
         if let Some(missing) = missing(world, &scene, operation, attached, relation) {
@@ -77,9 +86,10 @@ struct Asked {
 async fn ask(world: &World<'_>, scene: &Scene, operation: Operation, relation: Relation, things: &Things) -> Asked {
     let body = operation.body(things, &world.name(), &scene.known_as(relation));
     world.requests();
-    let reply = match scene.caller(relation) {
-        Some(caller) => world.post_as(caller, operation.path(), &body).await,
-        None => world.post_as_nobody(operation.path(), &body).await,
+    let reply = match (relation, scene.caller(relation)) {
+        (_, Some(caller)) => world.post_as(caller, operation.path(), &body).await,
+        (Relation::Operator, None) => world.post_as_operator(operation.path(), &body).await,
+        (_, None) => world.post_as_nobody(operation.path(), &body).await,
     };
     Asked {
         reply,
@@ -181,6 +191,13 @@ fn success_fits(operation: Operation, cell: Expected, scene: &Scene, body: &Valu
         Operation::AddUser => *body == json!({}),
         Operation::ListUsers => counted("users"),
         Operation::RemoveUser | Operation::Leave => *body == json!({ "affected_rows": cell.count }),
+        Operation::ListAudit => {
+            let records = rows("records");
+            let is_about_it = |record: &Value| record["connections"] == json!([scene.things.id]);
+            records.iter().all(is_about_it) && records.is_empty() == (cell.count == Some(0))
+        }
+        Operation::KeyStatus => body["keys"].is_array(),
+        Operation::Reseal => body["resealed"] == json!(0),
         Operation::Detach | Operation::Delete => false,
     }
 }

@@ -37,9 +37,14 @@ pub(super) enum Operation {
     RemoveUser,
     /// The caller themself.
     Leave,
+    /// What is recorded of the connection.
+    ListAudit,
+    KeyStatus,
+    Reseal,
 }
 
 impl Operation {
+    /// What a caller may be let do.
     pub(super) const ALL: &[Self] = &[
         Self::Create,
         Self::CreateTaken,
@@ -61,7 +66,11 @@ impl Operation {
         Self::ListUsers,
         Self::RemoveUser,
         Self::Leave,
+        Self::ListAudit,
     ];
+
+    /// What an operator alone is let do.
+    pub(super) const OPERATORS: &[Self] = &[Self::KeyStatus, Self::Reseal];
 
     pub(super) fn path(self) -> &'static str {
         match self {
@@ -77,6 +86,9 @@ impl Operation {
             Self::AddUser => "workspaces/add_user",
             Self::ListUsers => "workspaces/list_users",
             Self::RemoveUser | Self::Leave => "workspaces/remove_user",
+            Self::ListAudit => "audit/list",
+            Self::KeyStatus => "admin/keys/status",
+            Self::Reseal => "admin/keys/reseal",
         }
     }
 
@@ -87,6 +99,7 @@ impl Operation {
             Self::Create | Self::CreateTaken | Self::List { .. } | Self::ListWithin { .. } => false,
             Self::CreateWorkspace | Self::ListWorkspaces | Self::ListWorkspacesOfAnother => false,
             Self::AddUser | Self::ListUsers | Self::RemoveUser | Self::Leave => false,
+            Self::ListAudit | Self::KeyStatus | Self::Reseal => false,
         }
     }
 
@@ -97,6 +110,7 @@ impl Operation {
             Self::AddUser | Self::ListUsers | Self::RemoveUser | Self::Leave => true,
             Self::Create | Self::CreateTaken | Self::Get { .. } | Self::GetById { .. } | Self::List { .. } => false,
             Self::Delete | Self::CreateWorkspace | Self::ListWorkspaces | Self::ListWorkspacesOfAnother => false,
+            Self::ListAudit | Self::KeyStatus | Self::Reseal => false,
         }
     }
 
@@ -107,6 +121,7 @@ impl Operation {
             Self::CreateWorkspace | Self::AddUser | Self::RemoveUser | Self::Leave => true,
             Self::Get { .. } | Self::GetById { .. } | Self::List { .. } | Self::ListWithin { .. } => false,
             Self::ListWorkspaces | Self::ListWorkspacesOfAnother | Self::ListUsers => false,
+            Self::ListAudit | Self::KeyStatus | Self::Reseal => false,
         }
     }
 
@@ -138,6 +153,8 @@ impl Operation {
             Self::ListUsers => with_workspace(json!({})),
             Self::RemoveUser => with_workspace(json!({ "user_id": "vic" })),
             Self::Leave => with_workspace(caller.clone()),
+            Self::ListAudit => json!({ "connection_id": id }),
+            Self::KeyStatus | Self::Reseal => json!({}),
         }
     }
 }

@@ -72,7 +72,7 @@ impl Scene {
         }
     }
 
-    /// Who is in this relation; nobody where no token is brought.
+    /// Who is in this relation; no caller where no token is brought, or an operator's.
     pub(super) fn caller(&self, relation: Relation) -> Option<&'static Caller> {
         let elsewhere = tenant(&format!("{}-2", self.tenant));
         let (tenant, subject, email, admin) = match relation {
@@ -84,7 +84,7 @@ impl Scene {
             Relation::Admin => (self.tenant.clone(), "root", None, true),
             Relation::Namesake => (elsewhere, "ann", Some(EMAIL), false),
             Relation::AdminElsewhere => (elsewhere, "root", None, true),
-            Relation::Nobody => return None,
+            Relation::Nobody | Relation::Operator => return None,
         };
         Some(kept(Caller {
             tenant,

@@ -22,11 +22,13 @@ pub(super) enum Relation {
     AdminElsewhere,
     /// Brings no token.
     Nobody,
+    /// Is of no tenant.
+    Operator,
 }
 
 impl Relation {
     /// In the order of the table's columns.
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::OwnerInside,
         Self::OwnerOutside,
         Self::WorkspaceOwner,
@@ -37,6 +39,7 @@ impl Relation {
         Self::Namesake,
         Self::AdminElsewhere,
         Self::Nobody,
+        Self::Operator,
     ];
 }
 
@@ -59,6 +62,20 @@ impl Attached {
 pub(super) struct Expected {
     pub(super) status: u16,
     pub(super) count: Option<usize>,
+}
+
+impl Expected {
+    /// The same where there is an audit trail, or none to list.
+    pub(super) fn of(self, operation: Operation, trail: bool) -> Self {
+        if operation == Operation::ListAudit && self.status == 200 && !trail {
+            Self {
+                status: 501,
+                count: None,
+            }
+        } else {
+            self
+        }
+    }
 }
 
 /// The table's cell. A row that leaves `elsewhere` out is the same as nowhere, and one with a single line is the same
@@ -95,35 +112,39 @@ fn answers(operation: Operation) -> &'static [&'static str] {
         //                         |     |     |     |     |     |     admin   namesake
         //                         |     |     |     |     |     |     |       |     admin elsewhere
         //                         |     |     |     |     |     |     |       |     |     nobody
-        Operation::Create => &[   "200   200   200   200   200   200   200     200   200   401"],
-        Operation::CreateTaken=>&["409   409   409   409   409   409   409     200   200   401"],
+        //                         |     |     |     |     |     |     |       |     |     |   operator
+        Operation::Create => &[   "200   200   200   200   200   200   200     200   200   401 403"],
+        Operation::CreateTaken=>&["409   409   409   409   409   409   409     200   200   401 403"],
         Operation::Get { .. } | Operation::GetById { .. } => &[
-                                  "200   200   404   404   404   404   200     404   404   401",
-                                  "200   200   200   200   200   404   200     404   404   401"],
+                                  "200   200   404   404   404   404   200     404   404   401 403",
+                                  "200   200   200   200   200   404   200     404   404   401 403"],
         Operation::List { .. } => &[
-                                  "200:1 200:1 200:0 200:0 200:0 200:0 200:1   200:0 200:0 401",
-                                  "200:1 200:1 200:1 200:1 200:1 200:0 200:1   200:0 200:0 401"],
+                                  "200:1 200:1 200:0 200:0 200:0 200:0 200:1   200:0 200:0 401 403",
+                                  "200:1 200:1 200:1 200:1 200:1 200:0 200:1   200:0 200:0 401 403"],
         Operation::ListWithin { .. } => &[
-                                  "200:0 404   200:0 200:0 200:0 404   200:0   404   404   401",
-                                  "200:1 404   200:1 200:1 200:1 404   200:1   404   404   401"],
-        Operation::Attach => &[   "200   404   404   404   404   404   200     404   404   401",
-                                  "200   404   403   403   403   404   200     404   404   401"],
-        Operation::Detach => &[   "404   404   404   404   404   404   404     404   404   401",
-                                  "204   204   204   403   403   404   204     404   404   401"],
-        Operation::Delete => &[   "204   204   404   404   404   404   204     404   404   401",
-                                  "409   409   403   403   403   404   409     404   404   401",
-                                  "409   409   404   404   404   404   409     404   404   401"],
+                                  "200:0 404   200:0 200:0 200:0 404   200:0   404   404   401 403",
+                                  "200:1 404   200:1 200:1 200:1 404   200:1   404   404   401 403"],
+        Operation::Attach => &[   "200   404   404   404   404   404   200     404   404   401 403",
+                                  "200   404   403   403   403   404   200     404   404   401 403"],
+        Operation::Detach => &[   "404   404   404   404   404   404   404     404   404   401 403",
+                                  "204   204   204   403   403   404   204     404   404   401 403"],
+        Operation::Delete => &[   "204   204   404   404   404   404   204     404   404   401 403",
+                                  "409   409   403   403   403   404   409     404   404   401 403",
+                                  "409   409   404   404   404   404   409     404   404   401 403"],
         Operation::CreateWorkspace => &[
-                                  "200   200   200   200   200   200   200     200   200   401"],
+                                  "200   200   200   200   200   200   200     200   200   401 403"],
         Operation::ListWorkspaces => &[
-                                  "200:1 200:0 200:1 200:1 200:1 200:0 200:2   200:0 200:0 401"],
+                                  "200:1 200:0 200:1 200:1 200:1 200:0 200:2   200:0 200:0 401 403"],
         Operation::ListWorkspacesOfAnother => &[
-                                  "403   403   403   403   403   403   200:1   403   200:0 401"],
-        Operation::AddUser => &[  "403   404   200   403   403   404   200     404   404   401"],
-        Operation::ListUsers => &["200:5 404   200:5 200:5 200:5 404   200:5   404   404   401"],
+                                  "403   403   403   403   403   403   200:1   403   200:0 401 403"],
+        Operation::AddUser => &[  "403   404   200   403   403   404   200     404   404   401 403"],
+        Operation::ListUsers => &["200:5 404   200:5 200:5 200:5 404   200:5   404   404   401 403"],
         Operation::RemoveUser => &[
-                                  "403   404   200:1 403   403   404   200:1   404   404   401"],
-        Operation::Leave => &[    "200:1 404   409   200:1 200:1 404   200:0   404   404   401"],
+                                  "403   404   200:1 403   403   404   200:1   404   404   401 403"],
+        Operation::Leave => &[    "200:1 404   409   200:1 200:1 404   200:0   404   404   401 403"],
+        Operation::ListAudit => &["403   403   403   403   403   403   200     403   200:0 401 403"],
+        Operation::KeyStatus | Operation::Reseal => &[
+                                  "403   403   403   403   403   403   403     403   403   401 200"],
     }
 }
 
@@ -133,7 +154,7 @@ mod tests {
 
     #[test]
     fn every_line_has_an_answer_for_every_column() {
-        for operation in Operation::ALL {
+        for operation in Operation::ALL.iter().chain(Operation::OPERATORS) {
             for line in answers(*operation) {
                 assert_eq!(
                     line.split_whitespace().count(),
