@@ -4,6 +4,7 @@
 //! response back. A [`store::Store`] keeps records. Nothing else differs between the homes.
 
 pub mod access;
+pub mod adoption;
 pub mod api;
 pub mod audit;
 mod encoded;

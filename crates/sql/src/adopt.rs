@@ -1,74 +1,23 @@
 //! Adoption: what was stored while authentication was off, given to somebody.
 
-use std::fmt;
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use patchbay_core::adoption::{self, Adopted, Conflict, Conflicts, NewOwner, Refusal, Succession};
 use patchbay_core::api::Host;
 use patchbay_core::audit;
-use patchbay_core::identity::Authentication;
 use patchbay_core::limits;
-use patchbay_core::model::{Caller, ConnectionId, Member, Person, Role, Subject, Tenant, WorkspaceId};
-use patchbay_core::seal::{Draft, KeyRing, OpenError as SealedError};
+use patchbay_core::model::{Caller, Member, Person, WorkspaceId};
+use patchbay_core::seal::KeyRing;
 use patchbay_core::store::StoreError;
 
 use crate::audit::Row as AuditRow;
 use crate::database::{Database as _, Row, Statements, Value, all, first, int, text};
 use crate::driver::store_error;
-use crate::facts::{record, subject, workspace_id};
+use crate::facts::{name_of, record, subject, workspace_id};
 use crate::folder::{self, OpenError};
 use crate::members;
 use crate::statements as sql;
-
-/// Conflicts that are named; further ones are counted.
-const NAMED: usize = 20;
-
-/// Who gets what `anonymous` of the tenant `default` has.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewOwner {
-    /// Their tenant.
-    pub tenant: Tenant,
-    /// Who they are in it.
-    pub subject: Subject,
-}
-
-/// What was adopted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Adopted {
-    /// Connections, each with its attachments.
-    pub connections: u64,
-    /// Workspaces, each with its members.
-    pub workspaces: u64,
-    /// How many of the workspaces had no room for the new owner, or they are in as many as there can be.
-    pub left_out: u64,
-}
-
-/// What stands in an adoption's way: the first in a sentence each, and how many more.
-#[derive(Debug, Default)]
-pub struct Conflicts {
-    named: Vec<String>,
-    more: u64,
-}
-
-impl Conflicts {
-    fn add(&mut self, conflict: String) {
-        if self.named.len() < NAMED {
-            self.named.push(conflict);
-        } else {
-            self.more += 1;
-        }
-    }
-}
-
-impl fmt::Display for Conflicts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.named.join("; "))?;
-        match self.more {
-            0 => Ok(()),
-            more => write!(f, "; and {more} more"),
-        }
-    }
-}
 
 /// Why nothing was adopted, in a sentence that says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -76,20 +25,9 @@ pub enum AdoptError {
     /// The data folder cannot be used.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// There is nobody to give anything to.
-    #[error("`anonymous` of the tenant `default` is who has it now: name another owner")]
-    NobodyElse,
-    /// The tenant has, or is not to have, some of it.
-    #[error("nothing was adopted: {0}")]
-    Conflicts(Conflicts),
-    /// A connection's details do not open, so that they cannot be sealed for another owner.
-    #[error("nothing was adopted: connection {id}: {error}; run `patchbay check`")]
-    Sealed {
-        /// The connection.
-        id: ConnectionId,
-        /// Why.
-        error: SealedError,
-    },
+    /// What is there, or who is to have it, does not allow it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     /// The database cannot be read or written.
     #[error("nothing was adopted: {0}")]
     Store(StoreError),
@@ -138,10 +76,7 @@ pub fn adopt(
     to: &NewOwner,
     rehearsal: bool,
 ) -> Result<Adopted, AdoptError> {
-    let from = Authentication::anonymous();
-    if from.tenant == to.tenant && from.subject == to.subject {
-        return Err(AdoptError::NobodyElse);
-    }
+    let from = to.previous()?;
     let _lock = folder::lock(data)?;
     let connection = folder::open_writer(data)?;
     let adopted = connection.transaction(|statements| {
@@ -210,34 +145,29 @@ impl Adoption<'_> {
         let params = [from, anonymous, to, most.into()];
         let tenant = &self.to.tenant;
         let mut conflicts = Conflicts::default();
-        let mut note = |sql, describe: &dyn Fn(&dyn Row) -> Result<String, StoreError>| {
+        let mut note = |sql, conflict: &dyn Fn(&dyn Row) -> Result<Conflict, StoreError>| {
             self.statements.query(sql, &params, &mut |row| {
-                conflicts.add(describe(row)?);
+                conflicts.add(conflict(row)?);
                 Ok(ControlFlow::Continue(()))
             })
         };
         note(sql::TAKEN_NAMES, &|row| {
-            Ok(format!("{tenant} has a connection `{}` of its own", text(row, 0)?))
+            let (tenant, name) = (tenant.clone(), name_of(text(row, 0)?)?);
+            Ok(Conflict::ConnectionName { tenant, name })
         })?;
         note(sql::TAKEN_WORKSPACES, &|row| {
-            let (id, name) = (int(row, 0)?, text(row, 1)?);
-            let taken = if int(row, 2)? == 1 { "id" } else { "name" };
-            Ok(format!("{tenant} has a workspace with the {taken} of {id} (`{name}`)"))
+            let (tenant, id, name) = (tenant.clone(), workspace_id(int(row, 0)?)?, name_of(text(row, 1)?)?);
+            Ok(match int(row, 2)? {
+                1 => Conflict::WorkspaceId { tenant, id, name },
+                _ => Conflict::WorkspaceName { tenant, id, name },
+            })
         })?;
         note(sql::PARTED, &|row| {
-            let (name, id) = (text(row, 0)?, int(row, 1)?);
-            Ok(format!(
-                "only one of the connection `{name}` and the workspace {id}, which it is in, is anonymous's"
-            ))
+            let (name, workspace) = (name_of(text(row, 0)?)?, workspace_id(int(row, 1)?)?);
+            Ok(Conflict::Parted { name, workspace })
         })?;
-        note(sql::CROWDED, &|row| {
-            Ok(format!("{} would be in more than {most} workspaces", text(row, 0)?))
-        })?;
-        if conflicts.named.is_empty() {
-            Ok(())
-        } else {
-            Err(AdoptError::Conflicts(conflicts))
-        }
+        note(sql::CROWDED, &|row| Ok(Conflict::Crowded(subject(text(row, 0)?)?)))?;
+        Ok(conflicts.none()?)
     }
 
     /// Moves the workspaces with their members, and raises the counter over their ids.
@@ -255,43 +185,23 @@ impl Adoption<'_> {
         Ok(moving)
     }
 
-    /// Puts the new owner into a workspace in the place of `anonymous`, as an OWNER where there is no other. Says whether
-    /// there was room.
+    /// Puts the new owner into a workspace in the place of `anonymous`. Says whether there was room.
     fn join(&self, workspace: WorkspaceId) -> Result<bool, StoreError> {
         let NewOwner { tenant, subject } = self.to;
         let anonymous = Person::Subject(self.from.subject.clone());
         let new_owner = Person::Subject(subject.clone());
-        let members = members::every(self.statements, tenant, workspace)?;
-        let role_of = |person: &Person| {
-            let found = members.iter().find(|member| member.person == *person);
-            found.map(|member| member.role)
-        };
-        let (left, own) = (role_of(&anonymous), role_of(&new_owner));
-        if left.is_some() {
-            members::delete(self.statements, tenant, workspace, &anonymous)?;
-        }
-        let owners = members.iter().filter(|member| member.role == Role::Owner).count();
-        let due = if owners > usize::from(left == Some(Role::Owner)) {
-            left
-        } else {
-            Some(Role::Owner)
-        };
-        let Some(due) = due.filter(|_| own != Some(Role::Owner)) else {
-            return Ok(true);
-        };
-        if own.is_none() {
-            let among = members::workspaces_of(self.statements, tenant, &new_owner)?;
-            let others = members.len() - usize::from(left.is_some());
-            if among >= limits::WORKSPACES_PER_PERSON || others >= limits::MEMBERS_PER_WORKSPACE {
-                return Ok(false);
+        let inside = members::every(self.statements, tenant, workspace)?;
+        let among = members::workspaces_of(self.statements, tenant, &new_owner)?;
+        members::delete(self.statements, tenant, workspace, &anonymous)?;
+        match adoption::succession(&inside, &anonymous, &new_owner, among) {
+            Succession::Stays => Ok(true),
+            Succession::NoRoom => Ok(false),
+            Succession::Gets(role) => {
+                let person = new_owner;
+                members::put(self.statements, tenant, workspace, &Member { person, role }, None)?;
+                Ok(true)
             }
         }
-        let joins = Member {
-            person: new_owner,
-            role: due,
-        };
-        members::put(self.statements, tenant, workspace, &joins, None)?;
-        Ok(true)
     }
 
     /// Moves the first connection that is left, with its attachments; says whether there was one.
@@ -303,17 +213,7 @@ impl Adoption<'_> {
         let Some((record, seq)) = found else {
             return Ok(false);
         };
-        let id = record.id;
-        let details = ring.open(&self.from.tenant, &record);
-        let details = details.map_err(|error| AdoptError::Sealed { id, error })?;
-        let draft = Draft {
-            id,
-            name: record.name,
-            connection_type: record.connection_type,
-            owner: self.to.subject.clone(),
-            created_at: record.created_at,
-        };
-        let sealed = ring.seal(host, &self.to.tenant, draft, &details).sealed;
+        let sealed = self.to.record(ring, host, &self.from.tenant, record)?.sealed;
         let params = [
             to,
             self.to.subject.as_str().into(),

@@ -38,7 +38,7 @@ mod shape;
 mod writer;
 
 #[cfg(feature = "native")]
-pub use adopt::{AdoptError, Adopted, Conflicts, NewOwner, adopt};
+pub use adopt::{AdoptError, adopt};
 #[cfg(feature = "native")]
 pub use backup::{BackupError, RestoreError, backup, restore};
 #[cfg(feature = "native")]

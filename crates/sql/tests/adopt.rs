@@ -7,9 +7,10 @@ mod common;
 use std::path::Path;
 
 use common::{FixedHost, K1, K2};
+use patchbay_core::adoption::{Adopted, NewOwner, Refusal};
 use patchbay_core::model::{Subject, Tenant};
 use patchbay_core::seal::KeyRing;
-use patchbay_sql::{AdoptError, Adopted, NativeStore, NewOwner, Options, adopt, check, export, import};
+use patchbay_sql::{AdoptError, NativeStore, Options, adopt, check, export, import};
 use tempfile::TempDir;
 
 fn ring(entries: &str) -> KeyRing {
@@ -193,7 +194,7 @@ fn a_person_of_the_tenant_default_itself_may_be_the_new_owner() {
         ]
     );
     let nobody_else = adopt(folder.path(), &keys, &FixedHost, &to("default", "anonymous"), false);
-    assert!(matches!(nobody_else, Err(AdoptError::NobodyElse)));
+    assert!(matches!(nobody_else, Err(AdoptError::Refused(Refusal::NobodyElse))));
 }
 
 #[test]
@@ -265,8 +266,8 @@ fn a_connection_that_does_not_open_stops_it_all() {
     let refused = adopt(folder.path(), &keys, &FixedHost, &to("acme", "ann"), false).unwrap_err();
     assert_eq!(
         refused.to_string(),
-        "nothing was adopted: connection 00000000-0000-4000-9000-000000000002: the key `k9` is not in the key ring; run \
-         `patchbay check`"
+        "nothing was adopted: connection 00000000-0000-4000-9000-000000000002: the key `k9` is not in the key ring; put a \
+         key that is missing back into the ring, and delete what is damaged, or restore it from a backup"
     );
     assert_eq!(check(folder.path(), &keys).unwrap().problems.len(), 1);
 }

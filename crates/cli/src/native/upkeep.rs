@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Subcommand;
+use patchbay_core::adoption::NewOwner;
 use patchbay_core::api::Host as _;
 use patchbay_core::model::{Subject, Tenant};
 use patchbay_core::portable::Totals;
-use patchbay_sql::NewOwner;
 use tempfile::NamedTempFile;
 
 use super::keys::{self, Source};
