@@ -61,9 +61,8 @@ fn the_new_owner_gets_everything_byte_for_byte_and_anonymous_has_nothing_left() 
     let (_, workspaces) = server.call("workspaces/list", "{}");
     assert!(refused(upkeep(folder.path(), &ADOPT)).contains("another Patchbay is running"));
     assert_eq!(server.stop().0, Some(0));
-    let mut over_a_table = upkeep(folder.path(), &ADOPT);
-    over_a_table.env("PATCHBAY_STORE", "dynamodb");
-    assert!(refused(over_a_table).contains("only what is in a data folder"));
+    let of_a_table = [&ADOPT[..], &["--table", "patchbay"]].concat();
+    assert!(refused(upkeep(folder.path(), &of_a_table)).contains("needs --store dynamodb"));
 
     let rehearsed = done(upkeep(folder.path(), &[&ADOPT[..], &["--dry-run"]].concat()));
     assert_eq!(rehearsed, "Would be adopted: 3 connections, 2 workspaces.\n");

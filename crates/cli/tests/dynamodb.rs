@@ -261,3 +261,61 @@ fn keys_are_rotated_while_a_server_runs_over_the_table() {
     keyless.env_remove("PATCHBAY_KEYS");
     assert!(refused(keyless).contains("set PATCHBAY_KEYS"));
 }
+
+#[test]
+fn what_was_stored_in_a_table_while_authentication_was_off_is_given_to_somebody() {
+    let table = fresh();
+    make(&table);
+    let server = Server::spawn(serve(&table));
+    for name in ["one", "two"] {
+        let body = format!("{{\"name\":\"{name}\",\"type\":\"K\",\"details\":\"of {name}\"}}");
+        let (status, created) = server.call("connections/create", &body);
+        assert_eq!(status, 200);
+        let pair = format!("{{\"workspace_id\":7,\"connection_id\":\"{}\"}}", &created[7..43]);
+        assert_eq!(server.call("connections/add_to_workspace", &pair).0, 200);
+    }
+    let (_, connections) = server.call("connections/list", "{}");
+    server.stop();
+    let adopt = |ring: &str, more: &[&str]| {
+        let arguments = ["adopt", "--store", "dynamodb", "--tenant", "acme", "--owner", "ann"];
+        let mut command = command(&table, &[&arguments[..], more].concat());
+        command.env("PATCHBAY_KEYS", ring);
+        command
+    };
+    let wrong = KEYS.replace(":A", ":B");
+    assert!(refused(adopt(&wrong, &[])).contains("the secret that the ring has for it opens none of them"));
+    assert_eq!(
+        done(adopt(KEYS, &["--dry-run"])),
+        "Would be adopted: 2 connections, 1 workspaces.\n"
+    );
+    assert_eq!(done(adopt(KEYS, &[])), "Adopted: 2 connections, 1 workspaces.\n");
+    assert_eq!(done(adopt(KEYS, &[])), "Adopted: 0 connections, 0 workspaces.\n");
+
+    let printed = done(command(
+        &table,
+        &["tokens", "create", "--tenant", "acme", "--subject", "ann"],
+    ));
+    let lines: Vec<_> = printed.lines().collect();
+    let mut knowing = serve(&table);
+    knowing.env("PATCHBAY_AUTH", "tokens").env("PATCHBAY_TOKENS", lines[4]);
+    let server = Server::spawn(knowing);
+    for body in ["{}", "{\"workspace_id\":7}"] {
+        let answer = server.raw(
+            format!(
+                "POST /v1/api/connections/list HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+                 authorization: Bearer {}\r\ncontent-length: {}\r\n\r\n{body}",
+                lines[1],
+                body.len()
+            )
+            .as_bytes(),
+        );
+        assert!(
+            answer.starts_with("HTTP/1.1 200") && answer.ends_with(&connections),
+            "{answer}"
+        );
+    }
+    server.stop();
+    let server = Server::spawn(serve(&table));
+    assert_eq!(server.call("connections/list", "{}").1, "{\"connections\":[]}");
+    server.stop();
+}

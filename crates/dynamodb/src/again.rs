@@ -74,10 +74,11 @@ impl Patience {
 ///
 /// # Errors
 /// Those of `attempt`; [`StoreError::Busy`] where others are always faster.
-pub(crate) async fn until_decided<T, F>(table: &Table, mut attempt: impl FnMut() -> F) -> Result<T, StoreError>
+pub(crate) async fn until_decided<T, E, F>(table: &Table, mut attempt: impl FnMut() -> F) -> Result<T, E>
 where
+    E: From<StoreError>,
     // Named, and the closures are not asynchronous themselves: else the compiler cannot tell that this is `Send`.
-    F: Future<Output = Result<Option<T>, StoreError>>,
+    F: Future<Output = Result<Option<T>, E>>,
 {
     let mut round = 0;
     loop {
@@ -86,7 +87,7 @@ where
             return Ok(outcome);
         }
         if !table.patience.again(round, begun).await {
-            return Err(StoreError::Busy("others keep changing the same records".into()));
+            return Err(StoreError::Busy("others keep changing the same records".into()).into());
         }
         round += 1;
     }

@@ -1,5 +1,6 @@
 //! The operations on single connections.
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use patchbay_core::access::{self, Roles as _, Verdict};
 use patchbay_core::limits;
 use patchbay_core::model::{Caller, ConnectionId, Name, Record, WorkspaceId, Workspaces};
@@ -18,13 +19,13 @@ use crate::transaction::{Actions, When, Written};
 use crate::workspaces;
 
 /// The key of an entry of a list.
-fn listed(partition: String, name: &Name) -> Key {
+pub(crate) fn listed(partition: String, name: &Name) -> Key {
     let sort = name.as_str().to_owned();
     Key { partition, sort }
 }
 
 /// An entry of a list: its key says which connection, and the rest what reading its record takes.
-fn entry(partition: String, name: &Name, bytes: usize) -> Item {
+pub(crate) fn entry(partition: String, name: &Name, bytes: usize) -> Item {
     item(&listed(partition, name), [(BYTES, number(bytes))])
 }
 
@@ -34,7 +35,7 @@ pub(crate) async fn create(table: &Table, caller: &Caller, record: Record) -> Re
     const NAME: usize = 1;
     let keys = Keys(&caller.tenant);
     let (name, owner, bytes) = (record.name.clone(), record.owner.clone(), record.sealed.bytes.len());
-    let (whole, facts) = facts::items(keys, record);
+    let (whole, facts) = facts::items(keys, record, 0, AttributeValue::M(Item::new()));
     until_decided(table, || async {
         let mut actions = Actions::new(table)?;
         actions.put(facts.clone(), When::Absent);

@@ -129,15 +129,15 @@ pub(crate) fn key_id(item: &Item) -> Result<KeyId, StoreError> {
     KeyId::new(Reader::new(item)?.text(KEY_ID)?).map_err(|_| damaged(KEY_ID))
 }
 
-/// A new connection's two items: its record and its facts.
-pub(crate) fn items(keys: Keys<'_>, record: Record) -> (Item, Item) {
+/// A connection's two items, its record and its facts, of this revision and with these attachments.
+pub(crate) fn items(keys: Keys<'_>, record: Record, revision: u64, attachments: AttributeValue) -> (Item, Item) {
     let shared = [
-        (REVISION, number(0)),
+        (REVISION, number(revision)),
         (ID, binary(*record.id.as_bytes())),
         (NAME, text(record.name.as_str())),
         (OWNER, text(record.owner.as_str())),
         (BYTES, number(record.sealed.bytes.len())),
-        (ATTACHMENTS, AttributeValue::M(Item::new())),
+        (ATTACHMENTS, attachments),
     ];
     let facts = item(&keys.facts(record.id), shared.clone());
     let mut whole = item(&keys.record(&record.name), shared);

@@ -4,6 +4,7 @@
 //! condition of it: a lost race is read and decided again. Every read is strongly consistent, unless [`Reads`]
 //! says otherwise. The crate runs inside tokio, whose clock the pauses between attempts use.
 
+mod adopt;
 mod again;
 #[cfg(feature = "client")]
 pub mod client;
@@ -24,6 +25,7 @@ mod table;
 mod transaction;
 mod workspaces;
 
+pub use adopt::{AdoptError, adopt};
 pub use definition::definition;
 pub use make::{Made, make_table};
 pub use reads::{Reads, WrongReads};

@@ -130,11 +130,11 @@ async fn read(
 
 /// A workspace's members, as they were read.
 pub(crate) struct Members {
-    key: Key,
+    pub(crate) key: Key,
     /// Where the item is there.
     revision: Option<u64>,
     /// Ordered by person.
-    all: Vec<Member>,
+    pub(crate) all: Vec<Member>,
 }
 
 impl Members {
@@ -164,22 +164,26 @@ impl Members {
         self.revision.map_or(When::Absent, When::Unchanged)
     }
 
-    fn has(&self, person: &Person) -> bool {
+    pub(crate) fn has(&self, person: &Person) -> bool {
         self.all.iter().any(|member| member.person == *person)
     }
 
     /// The item with this member, in the place of who is the same person.
     pub(crate) fn with(&self, member: Member) -> Item {
-        let others = self.all.iter().filter(|other| other.person != member.person);
-        self.item(others.chain([&member]))
+        self.item(self.others(&member.person).chain([&member]))
     }
 
     /// The item without this member.
-    fn without(&self, person: &Person) -> Item {
-        self.item(self.all.iter().filter(|other| other.person != *person))
+    pub(crate) fn without(&self, person: &Person) -> Item {
+        self.item(self.others(person))
     }
 
-    fn item<'m>(&self, members: impl Iterator<Item = &'m Member>) -> Item {
+    /// The members, but for this one.
+    pub(crate) fn others<'m>(&'m self, person: &'m Person) -> impl Iterator<Item = &'m Member> {
+        self.all.iter().filter(move |other| other.person != *person)
+    }
+
+    pub(crate) fn item<'m>(&self, members: impl Iterator<Item = &'m Member>) -> Item {
         let map = members.map(|member| (person_stored(&member.person), role_stored(member.role)));
         let revision = self.revision.map_or(0, |revision| revision.saturating_add(1));
         item(

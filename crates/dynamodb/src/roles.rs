@@ -58,6 +58,13 @@ impl Granted {
         self.revision.map_or(When::Absent, When::Unchanged)
     }
 
+    /// The e-mail address that is kept beside them in `workspace`.
+    pub(crate) fn email(&self, workspace: WorkspaceId) -> Result<Option<Subject>, StoreError> {
+        let email = self.emails.get(&workspace.to_string()).map(AttributeValue::as_s);
+        let email = email.map(|email| email.ok().and_then(|email| Subject::new(email).ok()));
+        email.map(|email| email.ok_or_else(|| damaged(EMAILS))).transpose()
+    }
+
     /// The item with this role in `workspace`, and this e-mail address beside it where there is one.
     pub(crate) fn with(&self, workspace: WorkspaceId, role: Role, email: Option<&Subject>) -> Item {
         let (mut roles, mut emails) = (self.roles_stored(), self.emails.clone());

@@ -57,7 +57,7 @@ impl DynamoStore {
         Self { reads, ..self }
     }
 
-    /// The same store for a rotation of keys from an operator's machine: an attempt takes as long as a page of a busy table
+    /// The same store for what an operator does from their machine, to all of the table: an attempt takes as long as a page of a busy table
     /// may, and is repeated for three minutes with pauses of up to ten seconds.
     #[must_use]
     pub fn unhurried(self) -> Self {
@@ -73,7 +73,7 @@ impl DynamoStore {
     }
 
     /// The table, for one call.
-    fn table(&self) -> Table {
+    pub(crate) fn table(&self) -> Table {
         Table {
             client: self.client.clone(),
             name: Arc::clone(&self.table),

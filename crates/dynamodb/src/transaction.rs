@@ -16,6 +16,9 @@ use crate::key::Key;
 use crate::reads::Reads;
 use crate::table::Table;
 
+/// Actions that one transaction takes.
+pub(crate) const ACTIONS: usize = 100;
+
 /// What must hold of an item when it is written, or nothing is.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum When {

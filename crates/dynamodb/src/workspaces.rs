@@ -36,19 +36,22 @@ pub(crate) fn read(item: &Item) -> Result<Workspace, StoreError> {
 
 /// Puts a workspace and its name where neither is there.
 pub(crate) fn put(keys: Keys<'_>, workspace: &Workspace, actions: &mut Actions<'_>) {
-    let id = number(workspace.id);
-    let name = item(&keys.workspace_name(&workspace.name), [(ID, id.clone())]);
+    let name = item(&keys.workspace_name(&workspace.name), [(ID, number(workspace.id))]);
     actions.put(name, When::Absent);
-    let whole = item(
+    actions.put(stored(keys, workspace), When::Absent);
+}
+
+/// A workspace's item.
+pub(crate) fn stored(keys: Keys<'_>, workspace: &Workspace) -> Item {
+    item(
         &keys.workspace(workspace.id),
         [
-            (ID, id),
+            (ID, number(workspace.id)),
             (NAME, text(workspace.name.as_str())),
             (CREATED_BY, text(workspace.created_by.as_str())),
             (CREATED_AT, number(workspace.created_at.as_micros())),
         ],
-    );
-    actions.put(whole, When::Absent);
+    )
 }
 
 /// The workspace `workspace-<id>`, which the first attach makes in `open` mode.
@@ -101,12 +104,7 @@ async fn try_to_create(
         created_at: now,
     };
     put(keys, &workspace, &mut actions);
-    let revision = match counter {
-        When::Unchanged(revision) => revision.saturating_add(1),
-        _ => 0,
-    };
-    let given = [(REVISION, number(revision)), (LAST, number(id))];
-    actions.put(item(&keys.counter(), given), counter);
+    count(keys, id.get(), counter, &mut actions);
     let owner = Member {
         person: Person::Subject(caller.subject.clone()),
         role: Role::Owner,
@@ -126,12 +124,22 @@ async fn try_to_create(
 }
 
 /// The last id that was given, 0 if none was, and the counter's condition.
-fn counter(items: &mut Items, keys: Keys<'_>) -> Result<(u64, When), StoreError> {
+pub(crate) fn counter(items: &mut Items, keys: Keys<'_>) -> Result<(u64, When), StoreError> {
     let Some(item) = items.take(&keys.counter()) else {
         return Ok((0, When::Absent));
     };
     let reader = Reader::new(&item)?;
     Ok((reader.number(LAST)?, When::Unchanged(reader.number(REVISION)?)))
+}
+
+/// Sets the counter, which was `seen` so, to the last id that was given.
+pub(crate) fn count(keys: Keys<'_>, last: u64, seen: When, actions: &mut Actions<'_>) {
+    let revision = match seen {
+        When::Unchanged(revision) => revision.saturating_add(1),
+        _ => 0,
+    };
+    let given = [(REVISION, number(revision)), (LAST, number(last))];
+    actions.put(item(&keys.counter(), given), seen);
 }
 
 /// The first id after `last` that is not taken: `open` mode may have taken any.

@@ -10,15 +10,14 @@
 
 use std::collections::BTreeMap;
 
-use patchbay_core::model::{Caller, ConnectionId, ConnectionType, Details, KeyId, Record, Timestamp, WorkspaceId};
+use patchbay_core::model::{Caller, ConnectionId, KeyId, Record, WorkspaceId};
 use patchbay_core::rotation::{
     self, Counted, Held, KeyStatus, Left, Place, Proof, Replacement, Resealed, Sealings, Search, Step, Unproved, Wanted,
 };
-use patchbay_core::seal::{Draft, KeyRing, OpenError};
+use patchbay_core::seal::{KeyRing, OpenError};
 use patchbay_core::store::{AttachOutcome, CreateOutcome, DeleteOutcome, DetachOutcome, Lookup, Store};
-use serde_json::value::RawValue;
 
-use crate::sample::{attach, caller, name, workspace};
+use crate::sample::{attach, caller, details, name, sealed, workspace};
 use crate::target::SystemHost;
 
 /// Hands the names of all promises to a macro, which makes a test of each over a store of its own.
@@ -53,23 +52,6 @@ fn key(id: &str) -> KeyId {
 /// An admin of the tenant of this number.
 fn admin(number: usize) -> Caller {
     caller(TENANTS[number % TENANTS.len()], "root", true)
-}
-
-fn details(text: &str) -> Details {
-    let json = RawValue::from_string(format!("\"details of {text}\"")).expect("JSON");
-    Details::from_json(&json).expect("details")
-}
-
-/// A connection whose details say its name, sealed with the ring's first key.
-fn sealed(ring: &KeyRing, who: &Caller, id: u128, text: &str) -> Record {
-    let draft = Draft {
-        id: ConnectionId::from_random(id.to_be_bytes()),
-        name: name(text),
-        connection_type: ConnectionType::new("KAFKA").expect("a type"),
-        owner: who.subject.clone(),
-        created_at: Timestamp::from_micros(1),
-    };
-    ring.seal(&SystemHost, &who.tenant, draft, &details(text))
 }
 
 async fn put(store: &impl Store, who: &Caller, record: Record) -> ConnectionId {

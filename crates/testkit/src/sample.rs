@@ -3,10 +3,14 @@
 #![allow(clippy::expect_used, reason = "what a test says wrongly fails it")]
 
 use patchbay_core::model::{
-    AttachmentId, Caller, ConnectionId, ConnectionType, KeyId, Name, Person, Record, Role, Sealed, Subject, Tenant,
-    Timestamp, WorkspaceId, Workspaces,
+    AttachmentId, Caller, ConnectionId, ConnectionType, Details, KeyId, Name, Person, Record, Role, Sealed, Subject,
+    Tenant, Timestamp, WorkspaceId, Workspaces,
 };
+use patchbay_core::seal::{Draft, KeyRing};
 use patchbay_core::store::{AddMember, Attach, CreateWorkspaceOutcome, ListOutcome, ListQuery, Store};
+use serde_json::value::RawValue;
+
+use crate::target::SystemHost;
 
 /// A caller without an e-mail address.
 pub fn caller(tenant: &str, subject: &str, admin: bool) -> Caller {
@@ -57,6 +61,24 @@ pub fn record(number: u128, name: &str, owner: &Caller, sealed: usize) -> Record
             bytes: vec![last; sealed],
         },
     }
+}
+
+/// Details that say whose they are.
+pub fn details(text: &str) -> Details {
+    let json = RawValue::from_string(format!("\"details of {text}\"")).expect("JSON");
+    Details::from_json(&json).expect("details")
+}
+
+/// A connection whose details say its name, sealed with the ring's first key; its id is of this number.
+pub fn sealed(ring: &KeyRing, owner: &Caller, number: u128, name: &str) -> Record {
+    let draft = Draft {
+        id: ConnectionId::from_random(number.to_be_bytes()),
+        name: self::name(name),
+        connection_type: ConnectionType::new("KAFKA").expect("a type"),
+        owner: owner.subject.clone(),
+        created_at: Timestamp::from_micros(1),
+    };
+    ring.seal(&SystemHost, &owner.tenant, draft, &details(name))
 }
 
 /// An attach in `open` mode, whose attachment's id is of this number.

@@ -6,6 +6,7 @@ use anyhow::{Context as _, bail};
 use aws_config::BehaviorVersion;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Builder;
+use patchbay_core::adoption::{Adopted, NewOwner};
 use patchbay_core::seal::KeyRing;
 use patchbay_core::store::Store as _;
 use patchbay_dynamodb::client::{http_client, sdk_config};
@@ -15,6 +16,7 @@ use super::keys::{self, Source};
 use super::rotation;
 use super::serve::{self, Serving};
 use super::settings::{self, ReadsMode, TableAt};
+use crate::host::NativeHost;
 
 /// Makes the table, or finds it as it has to be.
 ///
@@ -81,6 +83,19 @@ pub fn rotate(at: &TableAt) -> anyhow::Result<()> {
     rotation::runtime()?.block_on(async {
         let store = DynamoStore::new(client(at).await?, name).unhurried();
         rotation::all(&store, &ring, &Source::Variable).await
+    })
+}
+
+/// Gives somebody what was stored while authentication was off.
+///
+/// # Errors
+/// What stopped it, in a sentence that says what to do.
+pub fn adopt(at: &TableAt, to: &NewOwner, dry_run: bool) -> anyhow::Result<Adopted> {
+    let (name, ring) = (name(at)?, ring()?);
+    rotation::runtime()?.block_on(async {
+        let store = DynamoStore::new(client(at).await?, name).unhurried();
+        rotation::prove(&store, &ring, &Source::Variable).await?;
+        Ok(patchbay_dynamodb::adopt(&store, &ring, &NativeHost, to, dry_run).await?)
     })
 }
 

@@ -15,7 +15,7 @@ use patchbay_sql::{NativeStore, OpenError, Options};
 use tokio::runtime::Runtime;
 
 use super::keys::Source;
-use super::settings::{StoreAt, StoreKind, TableAt};
+use super::settings::StoreAt;
 use super::{dynamodb, keys, upkeep};
 use crate::host::NativeHost;
 
@@ -29,10 +29,9 @@ const NAMED: usize = 100;
 /// # Errors
 /// What stopped it, in a sentence that says what to do.
 pub fn status(at: &StoreAt, data: &Path) -> anyhow::Result<()> {
-    if at.store == StoreKind::Dynamodb {
-        return dynamodb::status(&at.table);
+    if let Some(table) = at.table()? {
+        return dynamodb::status(table);
     }
-    without_table(&at.table)?;
     let (ring, _) = keys::of_database(data)?;
     say(&ring, &patchbay_sql::count_sealed(data)?);
     Ok(())
@@ -43,10 +42,9 @@ pub fn status(at: &StoreAt, data: &Path) -> anyhow::Result<()> {
 /// # Errors
 /// What stopped it, in a sentence that says what to do; that not all is sealed with the first key.
 pub fn rotate(at: &StoreAt, data: &Path) -> anyhow::Result<()> {
-    if at.store == StoreKind::Dynamodb {
-        return dynamodb::rotate(&at.table);
+    if let Some(table) = at.table()? {
+        return dynamodb::rotate(table);
     }
-    without_table(&at.table)?;
     let (ring, source) = keys::of_database(data)?;
     // A store that is opened is made where there is none.
     let there = patchbay_sql::has_database(data);
@@ -58,14 +56,6 @@ pub fn rotate(at: &StoreAt, data: &Path) -> anyhow::Result<()> {
     let store = NativeStore::open(data, Options::default())?.recording(record);
     keys::settle(data, &source)?;
     runtime()?.block_on(all(&store, &ring, &source))
-}
-
-fn without_table(at: &TableAt) -> anyhow::Result<()> {
-    ensure!(
-        at.table.is_none() && at.endpoint.is_none(),
-        "what is said of a table needs --store dynamodb beside it"
-    );
-    Ok(())
 }
 
 /// What a command waits with.
@@ -82,12 +72,7 @@ pub fn runtime() -> std::io::Result<Runtime> {
 /// What stopped it; that not all is sealed with the first key.
 pub async fn all(store: &impl Sealings, ring: &KeyRing, source: &Source) -> anyhow::Result<()> {
     let key = ring.sealing_key();
-    if !proved(store, ring).await? && matches!(source, Source::Variable) {
-        progress(format_args!(
-            "Nothing is sealed with {key} yet, so nothing shows whether its secret here is the one that the servers have: \
-             see that it is."
-        ));
-    }
+    prove(store, ring, source).await?;
     let (mut sealed, mut damaged, mut after) = (Progress::default(), 0, None);
     loop {
         let batch = rotation::reseal(store, ring, &NativeHost, after, limits::RESEALED).await;
@@ -173,16 +158,27 @@ impl Progress {
     }
 }
 
-/// Whether a record that the ring's first key sealed already opens; there may be none.
-async fn proved(store: &impl Sealings, ring: &KeyRing) -> anyhow::Result<bool> {
+/// Sees that a record which the ring's first key sealed already opens; says so where there is none.
+///
+/// # Errors
+/// That it does not, or what the store reports.
+pub async fn prove(store: &impl Sealings, ring: &KeyRing, source: &Source) -> anyhow::Result<()> {
     let mut search = Search::default();
     loop {
         match rotation::prove(store, ring, search).await? {
-            Proof::Opens => return Ok(true),
+            Proof::Opens => return Ok(()),
             Proof::Search(on) => search = on,
-            Proof::Nothing => return Ok(false),
+            Proof::Nothing => break,
         }
     }
+    if matches!(source, Source::Variable) {
+        progress(format_args!(
+            "Nothing is sealed with {} yet, so nothing shows whether its secret here is the one that the servers have: see \
+             that it is.",
+            ring.sealing_key()
+        ));
+    }
+    Ok(())
 }
 
 /// How many records each key seals.

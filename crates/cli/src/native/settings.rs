@@ -116,6 +116,23 @@ pub struct StoreAt {
     pub table: TableAt,
 }
 
+impl StoreAt {
+    /// The table, where it is in one.
+    ///
+    /// # Errors
+    /// Where something is said of a table, and it is in the data folder.
+    pub fn table(&self) -> anyhow::Result<Option<&TableAt>> {
+        if self.store == StoreKind::Dynamodb {
+            return Ok(Some(&self.table));
+        }
+        anyhow::ensure!(
+            self.table.table.is_none() && self.table.endpoint.is_none(),
+            "what is said of a table needs --store dynamodb beside it"
+        );
+        Ok(None)
+    }
+}
+
 /// What to do with tokens.
 #[derive(Debug, Subcommand)]
 pub enum TokensCommand {

@@ -1,4 +1,4 @@
-//! The data folder's upkeep: `backup`, `restore`, `check`, `export`, `import`, `adopt`.
+//! Upkeep of a data folder: `backup`, `restore`, `check`, `export`, `import`; and `adopt`, of a table too.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Write};
@@ -12,8 +12,9 @@ use patchbay_core::model::{Subject, Tenant};
 use patchbay_core::portable::Totals;
 use tempfile::NamedTempFile;
 
+use super::dynamodb;
 use super::keys::{self, Source};
-use super::settings::{self, StoreKind};
+use super::settings::{self, StoreAt};
 use crate::host::NativeHost;
 
 /// The commands.
@@ -49,7 +50,10 @@ pub enum Upkeep {
         #[arg(default_value = "-")]
         file: PathBuf,
     },
-    /// Give somebody what was stored while authentication was off, all or nothing; the server must not run.
+    /// Give somebody what was stored while authentication was off, or name what is in the way and change nothing.
+    ///
+    /// Of a data folder it is all or nothing, and the server must not run. Of a table it goes step by step, and may be
+    /// interrupted, and run again; servers may run, but none with authentication off.
     Adopt {
         /// Their tenant.
         #[arg(long, value_parser = |tenant: &str| Tenant::new(tenant))]
@@ -60,9 +64,8 @@ pub enum Upkeep {
         /// Say what it would come to, and keep nothing of it.
         #[arg(long)]
         dry_run: bool,
-        /// Where everything is kept; what is in a table is not adopted.
-        #[arg(long, env = "PATCHBAY_STORE", value_enum, default_value = "sqlite")]
-        store: StoreKind,
+        #[command(flatten)]
+        at: StoreAt,
     },
 }
 
@@ -84,18 +87,13 @@ pub fn run(upkeep: &Upkeep, data: &Path) -> anyhow::Result<()> {
             tenant,
             owner,
             dry_run,
-            store,
+            at,
         } => {
-            ensure!(
-                *store == StoreKind::Sqlite,
-                "what is in a table on DynamoDB cannot be adopted, only what is in a data folder: its new owner has to \
-                 create it with a token of their own"
-            );
             let to = NewOwner {
                 tenant: tenant.clone(),
                 subject: owner.clone(),
             };
-            adopt(data, &to, *dry_run)
+            adopt(at, data, &to, *dry_run)
         }
     }
 }
@@ -223,10 +221,15 @@ fn counted(totals: Totals) -> String {
     format!("{} connections, {} workspaces", totals.connections, totals.workspaces)
 }
 
-fn adopt(data: &Path, to: &NewOwner, dry_run: bool) -> anyhow::Result<()> {
-    let (ring, source) = keys::of_database(data)?;
-    keys::settle(data, &source)?;
-    let adopted = patchbay_sql::adopt(data, &ring, &NativeHost, to, dry_run)?;
+fn adopt(at: &StoreAt, data: &Path, to: &NewOwner, dry_run: bool) -> anyhow::Result<()> {
+    let adopted = match at.table()? {
+        Some(table) => dynamodb::adopt(table, to, dry_run)?,
+        None => {
+            let (ring, source) = keys::of_database(data)?;
+            keys::settle(data, &source)?;
+            patchbay_sql::adopt(data, &ring, &NativeHost, to, dry_run)?
+        }
+    };
     say(format_args!(
         "{} {} connections, {} workspaces.",
         if dry_run { "Would be adopted:" } else { "Adopted:" },

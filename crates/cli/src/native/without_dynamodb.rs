@@ -1,6 +1,7 @@
 //! What a build without the feature `dynamodb` says where it would be needed.
 
 use anyhow::bail;
+use patchbay_core::adoption::{Adopted, NewOwner};
 
 use super::serve::Serving;
 use super::settings::TableAt;
@@ -36,5 +37,13 @@ pub fn status(_: &TableAt) -> anyhow::Result<()> {
 /// # Errors
 /// Always.
 pub fn rotate(_: &TableAt) -> anyhow::Result<()> {
+    bail!(MISSING)
+}
+
+/// Says so.
+///
+/// # Errors
+/// Always.
+pub fn adopt(_: &TableAt, _: &NewOwner, _: bool) -> anyhow::Result<Adopted> {
     bail!(MISSING)
 }

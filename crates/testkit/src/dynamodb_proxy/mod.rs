@@ -83,7 +83,7 @@ struct State {
     /// Exchanges that were taken out.
     taken: usize,
     /// What the next requests of an operation meet.
-    planned: HashMap<String, VecDeque<Fault>>,
+    planned: HashMap<String, VecDeque<Option<Fault>>>,
     random: Option<Random>,
     met: BTreeMap<(String, Fault), usize>,
 }
@@ -98,7 +98,7 @@ struct Random {
 impl State {
     fn fault(&mut self, operation: &str) -> Option<Fault> {
         if let Some(planned) = self.planned.get_mut(operation).and_then(VecDeque::pop_front) {
-            return Some(planned);
+            return planned;
         }
         let random = self.random.as_mut()?;
         if random.rng.u8(0..100) >= random.of_hundred {
@@ -156,6 +156,15 @@ impl DynamoDbProxy {
 
     /// What the next requests of this operation meet, in their order, after what was planned before.
     pub fn fail(&self, operation: &str, faults: impl IntoIterator<Item = Fault>) {
+        self.plan(operation, faults.into_iter().map(Some));
+    }
+
+    /// Lets so many of the next requests of this operation through, after what was planned before.
+    pub fn pass(&self, operation: &str, count: usize) {
+        self.plan(operation, std::iter::repeat_n(None, count));
+    }
+
+    fn plan(&self, operation: &str, faults: impl Iterator<Item = Option<Fault>>) {
         let mut state = self.shared.state();
         state.planned.entry(operation.to_owned()).or_default().extend(faults);
     }
