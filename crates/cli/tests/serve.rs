@@ -247,8 +247,9 @@ fn of_servers_started_at_once_on_a_new_folder_one_serves_with_keys_that_stay() {
             };
             let address = address.to_owned();
             let server = Server { child: start, address };
-            let body = "{\"name\":\"w\",\"type\":\"K\",\"details\":\"d\"}";
-            assert_eq!(server.call("connections/create", body).0, 200);
+            // One that starts late may find the folder free again, with what another made.
+            let body = format!("{{\"name\":\"w{served}\",\"type\":\"K\",\"details\":\"d\"}}");
+            assert_eq!(server.call("connections/create", &body).0, 200);
             assert_eq!(server.stop().0, Some(0));
             served += 1;
         }
