@@ -59,30 +59,22 @@ impl<K: Kv, A: Authority, H: Host> EdgeStore<K, A, H> {
         }
     }
 
-    /// What KV can say.
-    async fn seen_in_kv(&self, caller: &Caller, lookup: &Lookup, max_age: u32) -> Option<Seen> {
-        let of = Of::Connection(lookup.clone());
-        let key = of.key(&caller.tenant);
-        let memberships = Of::Caller(caller.subject.clone(), caller.email.clone());
-        let memberships = || self.entry::<Memberships>(caller, &memberships, max_age);
-
-        let owners = &self.inner.owners;
-        let (connection, early) = if caller.admin || owners.knows(&key, &caller.subject) {
-            (self.entry::<Connection>(caller, &of, max_age).await, None)
+    /// What KV can say of this connection, whose entry has this key.
+    async fn seen_in_kv(&self, caller: &Caller, of: &Of, key: &str, max_age: u32) -> Option<Seen> {
+        let connection = self.entry::<Connection>(caller, of, max_age);
+        let (connection, memberships) = if caller.admin || self.inner.owners.knows(key, &caller.subject) {
+            (connection.await, None)
         } else {
-            let (connection, memberships) = join(self.entry(caller, &of, max_age), memberships()).await;
-            (connection, Some(memberships))
+            let memberships = Of::Caller(caller.subject.clone(), caller.email.clone());
+            join(connection, self.entry::<Memberships>(caller, &memberships, max_age)).await
         };
         let Entry { reading, facts } = connection?;
         let Connection { record, attached } = facts;
-        owners.note(&key, &caller.subject, record.owner == caller.subject);
 
         let mut within = Vec::new();
         if !access::controls(caller, &record.owner) {
-            let entry = match early {
-                Some(early) => early?,
-                None => memberships().await?,
-            };
+            // Where it is not theirs any more, the object is asked next, as where there is nothing.
+            let entry = memberships?;
             if !entry.reading.meets(&reading) {
                 return None;
             }
@@ -127,12 +119,19 @@ impl<K: Kv, A: Authority, H: Host> Store for EdgeStore<K, A, H> {
     }
 
     async fn get(&self, caller: &Caller, lookup: Lookup) -> Result<Option<Seen>, StoreError> {
-        if let Reads::Edge { max_age } = self.inner.reads
-            && let Some(seen) = self.seen_in_kv(caller, &lookup, max_age).await
-        {
-            return Ok(Some(seen));
-        }
-        self.ask(caller, Operation::Get(lookup)).await
+        let Reads::Edge { max_age } = self.inner.reads else {
+            return self.ask(caller, Operation::Get(lookup)).await;
+        };
+        let of = Of::Connection(lookup.clone());
+        let key = of.key(&caller.tenant);
+        let seen = match self.seen_in_kv(caller, &of, &key, max_age).await {
+            Some(seen) => Some(seen),
+            None => self.ask(caller, Operation::Get(lookup)).await?,
+        };
+        // By the answer alone: the next question must not tell of what this one did not.
+        let owns = seen.as_ref().is_some_and(|seen| seen.record.owner == caller.subject);
+        self.inner.owners.note(&key, &caller.subject, owns);
+        Ok(seen)
     }
 
     async fn list(&self, caller: &Caller, query: ListQuery) -> Result<ListOutcome, StoreError> {

@@ -1,4 +1,4 @@
-//! Who owned what when it was last looked at: a guess that spares a read.
+//! Who owned what when they were last answered: a guess that spares a read.
 
 use std::cell::Cell;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -9,7 +9,7 @@ use patchbay_core::model::Subject;
 const PLACES: usize = 1024;
 
 /// Pairs of an entry's key and its owner. Each has one place, which the last that came to it holds. What it says may be
-/// wrong, and only costs a read more then.
+/// wrong, and only costs a request to the object then.
 pub struct Owners(Box<[Cell<u64>]>);
 
 impl Default for Owners {

@@ -28,7 +28,14 @@ async fn holds(reads: Reads, workspaces: Workspaces) {
         trail: false,
     };
     let (kv, line) = prompt_house(reads);
-    let target = InProcess::new(line.store(kv.clone()), workspaces, setting.answer_bytes);
+    // What the caller may not see must take the same requests as what does not exist.
+    let (asked, house) = (kv.clone(), line.clone());
+    let requests = move || {
+        let mut requests = asked.asked.take();
+        requests.extend(vec!["the object".to_owned(); house.asks.take()]);
+        requests
+    };
+    let target = InProcess::new(line.store(kv.clone()), workspaces, setting.answer_bytes).counting(requests);
     let mut all: Vec<_> = cases().into_iter().chain(operator_cases()).collect();
     all.retain(|case| case.group != "rotation");
     let report = run(&target, setting, &all, |_, _| true).await;

@@ -178,6 +178,40 @@ async fn only_the_first_read_of_an_owner_in_a_process_takes_a_read_more() {
     assert_eq!(scene.cost(get()).await.1, [1, 0]);
 }
 
+/// What somebody owned once and may not see now takes the requests of what is gone, the second time too.
+#[tokio::test]
+async fn a_former_owner_does_not_find_out_that_somebody_took_the_name() {
+    let mut costs = Vec::new();
+    for taken in [false, true] {
+        let scene = scene().await;
+        scene.warm().await;
+        scene.detach(scene.workspace).await;
+        scene.clock.advance(2 * SECOND);
+        let deleted = scene.store.delete(&scene.ann, name("c")).await.unwrap();
+        assert_eq!(deleted, DeleteOutcome::Deleted(scene.connection.id));
+        if taken {
+            let other = record(2, "c", &scene.bob, 10);
+            scene.store.create(&scene.bob, other).await.unwrap();
+            // Another process is asked for it, so that KV has its entry.
+            let elsewhere = scene.line.store(scene.kv.clone());
+            for _ in 0..2 {
+                elsewhere.get(&scene.bob, Lookup::Name(name("c"))).await.unwrap();
+                scene.line.pass(2 * SECOND).await;
+            }
+        }
+        let has_entry = scene.kv.values.borrow().keys().any(|key| key.starts_with("c1/"));
+        assert_eq!(has_entry, taken);
+        for _ in 0..3 {
+            scene.kv.most_reads_at_once.set(0);
+            let (seen, cost) = scene.cost(scene.get(&scene.ann)).await;
+            assert_eq!(seen, None);
+            costs.push((cost, scene.kv.most_reads_at_once.get()));
+        }
+    }
+    let (gone, hidden) = costs.split_at(3);
+    assert_eq!(gone, hidden);
+}
+
 #[tokio::test]
 async fn whatever_is_no_get_is_one_request_and_no_read_of_kv() {
     let scene = scene().await;

@@ -69,6 +69,8 @@ pub struct KvState {
     clock: Clock,
     pub values: RefCell<BTreeMap<String, Vec<u8>>>,
     pub reads: Cell<usize>,
+    /// What was read since this was taken, by the kind of its key.
+    pub asked: RefCell<Vec<String>>,
     reading: Cell<usize>,
     pub most_reads_at_once: Cell<usize>,
     /// When each key was written, in order.
@@ -98,6 +100,7 @@ impl CountingKv {
             clock: clock.clone(),
             values: RefCell::default(),
             reads: Cell::new(0),
+            asked: RefCell::default(),
             reading: Cell::new(0),
             most_reads_at_once: Cell::new(0),
             writes: RefCell::default(),
@@ -156,6 +159,7 @@ impl CountingKv {
 impl Kv for CountingKv {
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KvError> {
         self.reads.set(self.reads.get() + 1);
+        self.asked.borrow_mut().push(key.chars().take(2).collect());
         self.reading.set(self.reading.get() + 1);
         self.most_reads_at_once
             .set(self.most_reads_at_once.get().max(self.reading.get()));
