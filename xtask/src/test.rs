@@ -43,6 +43,8 @@ enum Check {
     },
     /// Licences, sources and versions of all that is linked.
     Deny,
+    /// Advisories of RustSec on what is linked.
+    Advisories,
     /// What many clients at once are told by the real home is linearizable.
     Races(Home),
     /// The real home answers random sequences of requests as the reference model does, with workspaces in this mode.
@@ -109,6 +111,7 @@ fn steps() -> Vec<Step> {
             features: &["--features", "test-trigger"],
         }),
         Step::Check(Check::Deny),
+        Step::Check(Check::Advisories),
         Step::Suite(Suite::Cargo),
     ];
     let over_http = |home| {
@@ -144,6 +147,7 @@ impl fmt::Display for Step {
         match self {
             Self::Check(Check::Wasm { package, .. }) => write!(f, "wasm-{package}"),
             Self::Check(Check::Deny) => f.write_str("deny"),
+            Self::Check(Check::Advisories) => f.write_str("deny-advisories"),
             Self::Check(Check::Races(home)) => write!(f, "{home}races"),
             Self::Check(Check::Model(home, mode)) => write!(f, "{home}model-{mode}"),
             Self::Check(Check::WorkerCanaries) => f.write_str("worker-canaries"),
@@ -163,7 +167,7 @@ impl fmt::Display for Step {
 
 /// Runs the steps whose name begins with one of `names`, or all where there are none, each whether or not those
 /// before it held. The last line is the count over all suites; a suite that could not run, ran nothing, or ended badly
-/// for a reason that its count does not show counts as one failure.
+/// for a reason that its count does not show counts as one failure, and a check that cannot be made here as skipped.
 ///
 /// # Errors
 /// Where a name fits no step, or there is no cache to be had.
@@ -179,6 +183,7 @@ pub fn run(names: &[String]) -> anyhow::Result<ExitCode> {
     }
     let cache = Cache::open()?;
     let (mut table, mut total, mut broken) = (String::new(), Count::default(), 0);
+    let mut skipped = Vec::new();
     for step in steps {
         if !names.is_empty() && !names.iter().any(|name| fits(&step, name)) {
             continue;
@@ -186,6 +191,10 @@ pub fn run(names: &[String]) -> anyhow::Result<ExitCode> {
         println!("\n== {step} ==");
         let started = Instant::now();
         let row = match &step {
+            Step::Check(check) if let Some(why) = check.impossible() => {
+                skipped.push(format!("{step}: {why}"));
+                "NOT CHECKED".to_owned()
+            }
             Step::Check(check) => match said(check.run(&cache)) {
                 Some(()) => "holds".to_owned(),
                 None => {
@@ -208,7 +217,14 @@ pub fn run(names: &[String]) -> anyhow::Result<ExitCode> {
     if broken > 0 {
         println!("Checks that do not hold: {broken}");
     }
-    println!("{} passed, {} failed", total.passed, total.failed);
+    for check in &skipped {
+        println!("Not checked: {check}");
+    }
+    let skipped = match skipped.len() {
+        0 => String::new(),
+        many => format!(", {many} skipped"),
+    };
+    println!("{} passed, {} failed{skipped}", total.passed, total.failed);
     Ok(ExitCode::from(u8::from(total.failed > 0 || broken > 0)))
 }
 
@@ -218,6 +234,12 @@ fn said<T>(outcome: anyhow::Result<T>) -> Option<T> {
 }
 
 impl Check {
+    /// Why it cannot be made on this machine, if so.
+    fn impossible(&self) -> Option<&'static str> {
+        let lacks_database = matches!(self, Self::Advisories) && advisories().is_none();
+        lacks_database.then_some("no database is at hand (`cargo deny fetch db` gets it)")
+    }
+
     fn run(&self, cache: &Cache) -> anyhow::Result<()> {
         match self {
             Self::Wasm { package, features } => {
@@ -227,7 +249,15 @@ impl Check {
                 ensure!(success, "clippy is not content with {package} for WebAssembly");
                 Ok(())
             }
-            Self::Deny => deny(&tools::cargo_deny(cache)?),
+            Self::Deny => {
+                let mut check = command(tools::cargo_deny(cache)?);
+                succeed(check.args(["--locked", "check", "--show-stats", "bans", "licenses", "sources"]))
+            }
+            Self::Advisories => {
+                let mut check = command(tools::cargo_deny(cache)?);
+                // Offline, so that the database is taken as it is.
+                succeed(check.args(["--locked", "--offline", "check", "--show-stats", "advisories"]))
+            }
             Self::Races(home) => {
                 let arguments = match home {
                     // A list there is of no one moment, and everything takes longer.
@@ -248,21 +278,6 @@ impl Check {
             Self::WorkerSize => worker::deployed(cache)?.check_size(),
         }
     }
-}
-
-/// Advisories are checked where somebody has fetched their database; the rest always.
-fn deny(cargo_deny: &Path) -> anyhow::Result<()> {
-    let mut check = command(cargo_deny);
-    check.args(["--locked", "check", "--show-stats", "bans", "licenses", "sources"]);
-    succeed(&mut check)?;
-    if advisories().is_none() {
-        println!("advisories: not checked, no database at hand (`cargo deny fetch db` gets it)");
-        return Ok(());
-    }
-    // Offline, so that the database is taken as it is.
-    let mut check = command(cargo_deny);
-    check.args(["--locked", "--offline", "check", "--show-stats", "advisories"]);
-    succeed(&mut check)
 }
 
 /// Where cargo-deny keeps advisory databases, if it has any.
