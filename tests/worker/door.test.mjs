@@ -7,7 +7,7 @@ import { folder, ok, start } from './home.mjs';
 
 const keys = 'k1:a-secret-that-is-as-long-as-a-key-must-be-at-least';
 
-test('as it is deployed, every call is 503 until callers can be known', async (t) => {
+test('as it is deployed, every call is 503 until callers can be known, and the log says what is missing', async (t) => {
   const home = await start(t, await folder(t), {
     secrets: null,
     settings: { PATCHBAY_KEYS: keys },
@@ -15,6 +15,9 @@ test('as it is deployed, every call is 503 until callers can be known', async (t
   const answer = await home.ask('connections/get', { name: 'a' });
   assert.equal(answer.status, 503);
   assert.ok(answer.headers.has('retry-after'));
+  const { level, problem } = await answer.entry;
+  assert.equal(level, 'ERROR');
+  assert.match(problem, /PATCHBAY_AUTH/);
 });
 
 for (const [what, settings, said] of [

@@ -127,24 +127,41 @@ test('callers who go away while the issuer is asked leave the answer to the othe
   assert.equal(issuer.asked[KEYS], 1);
 });
 
-for (const [manner, answer] of Object.entries({
-  'never answers': () => {},
-  'never ends': (response) => response.write('{"keys":['),
-  'floods': (response) => {
-    const flood = () => { while (response.writable && response.write(' '.repeat(65_536))); };
-    response.on('drain', flood);
-    flood();
+for (const [manner, { path = KEYS, answer, why, givenUp = 0 }] of Object.entries({
+  'never answers': { answer: () => {}, why: 'there is no answer within 5 s', givenUp: 1 },
+  'never ends': { answer: (response) => response.write('{"keys":['), why: 'there is no answer within 5 s', givenUp: 1 },
+  'floods': {
+    answer: (response) => {
+      const flood = () => { while (response.writable && response.write(' '.repeat(65_536))); };
+      response.on('drain', flood);
+      flood();
+    },
+    why: 'the answer is over 1 MiB',
+    givenUp: 1,
+  },
+  'answers garbage': { answer: (response) => response.end('<html>Sign in</html>'), why: 'must be a JSON Web Key Set' },
+  'gives garbage as its document': {
+    path: DOCUMENT,
+    answer: (response) => response.end('<html>Sign in</html>'),
+    why: 'not a JSON object',
+  },
+  'gives the document of another': {
+    path: DOCUMENT,
+    answer: (response) => response.end('{"issuer":"https://issuer.example","jwks_uri":"https://issuer.example/keys"}'),
+    why: 'another `issuer`',
   },
 })) {
-  test(`an issuer that ${manner} is given up, and no call waits for ever`, async (t) => {
+  test(`of an issuer that ${manner} no key is taken, no call waits for ever, and the log says why`, async (t) => {
     const issuer = await Issuer.start(t);
-    issuer.answers[KEYS] = answer;
+    issuer.answers[path] = answer;
     const home = await issuer.home(t);
     for (let round = 0; round < 2; round += 1) {
       assert.deepEqual(await statuses(home, times(MANY, () => issuer.bearer())), [503]);
     }
-    assert.deepEqual(issuer.asked, { [DOCUMENT]: 1, [KEYS]: 1 });
-    await eventually(() => issuer.givenUp === 1 || undefined, 'the connection is still open');
+    assert.deepEqual(issuer.asked, { [DOCUMENT]: 1, [KEYS]: path === KEYS ? 1 : 0 });
+    const said = home.output.split('\n').find((line) => line.includes('the issuer did not give its keys'));
+    assert.ok(JSON.parse(said).why.includes(why), said);
+    await eventually(() => issuer.givenUp === givenUp || undefined, 'the connection is still open');
   });
 }
 
