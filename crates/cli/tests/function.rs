@@ -8,6 +8,7 @@ mod common;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use patchbay_core::api::Host as _;
 use patchbay_core::model::{Caller, Subject, Tenant};
@@ -147,53 +148,107 @@ async fn an_issuers_tokens_make_callers_and_wrong_ones_nobody_and_none_is_in_the
     }
 }
 
-#[tokio::test]
-async fn an_issuers_keys_are_fetched_as_the_function_starts_and_kept() {
-    let issuer = Issuer::default();
-    let published = Published::start(issuer.jwks()).await.unwrap();
-    let issuer = issuer.named(&published.name());
+/// A function whose callers are an issuer's, which fetches its keys, over no table.
+struct Fetching {
+    issuer: Issuer,
+    published: Published,
+    table: EmptyDynamoDb,
+}
+
+impl Fetching {
+    async fn new() -> Self {
+        let issuer = Issuer::default();
+        let published = Published::start(issuer.jwks()).await.unwrap();
+        Self {
+            issuer: issuer.named(&published.name()),
+            published,
+            table: EmptyDynamoDb::start().await.unwrap(),
+        }
+    }
+
+    /// Other keys of the same issuer, whose ids end with this.
+    fn rotated(&self, generation: &str) -> Issuer {
+        Issuer::other().named(&self.published.name()).rotated(generation)
+    }
+
+    async fn start(&self, test: &str) -> (Function, PathBuf) {
+        let (function, log) = start(
+            test,
+            &[
+                ("PATCHBAY_TABLE", "patchbay"),
+                ("PATCHBAY_DYNAMODB_ENDPOINT", &self.table.url()),
+                ("PATCHBAY_KEYS", RING),
+                ("PATCHBAY_AUTH", "oidc"),
+                ("PATCHBAY_ISSUER", &self.published.name()),
+                ("PATCHBAY_AUDIENCE", AUDIENCE),
+            ],
+        )
+        .await;
+        (function.unwrap(), log)
+    }
+}
+
+/// The reply to a call with a token of this issuer.
+async fn call(function: &mut Function, issuer: &Issuer) -> Value {
     let ann = Caller {
         tenant: Tenant::new("acme").unwrap(),
         subject: Subject::new("ann").unwrap(),
         email: None,
         admin: false,
     };
-    let event = |issuer: &Issuer| {
-        let mut event: Value = serde_json::from_str(EVENT).unwrap();
-        let token = issuer.token(By::Es256, &ann, SystemHost.now());
-        event["headers"]["authorization"] = format!("Bearer {token}").into();
-        event.to_string()
-    };
-    let table = EmptyDynamoDb::start().await.unwrap();
-    let (table, name) = (table.url(), published.name());
-    let variables = [
-        ("PATCHBAY_TABLE", "patchbay"),
-        ("PATCHBAY_DYNAMODB_ENDPOINT", &*table),
-        ("PATCHBAY_KEYS", RING),
-        ("PATCHBAY_AUTH", "oidc"),
-        ("PATCHBAY_ISSUER", &*name),
-        ("PATCHBAY_AUDIENCE", AUDIENCE),
-    ];
-    published.behave(Manner::Fails);
-    let (function, _) = start("without-keys", &variables).await;
-    let reply = invoke(&mut function.unwrap(), &event(&issuer)).await;
-    assert!(
-        reply.contains("\"statusCode\":503") && reply.contains("\"retry-after\""),
-        "{reply}"
-    );
+    let mut event: Value = serde_json::from_str(EVENT).unwrap();
+    let token = issuer.token(By::Es256, &ann, SystemHost.now());
+    event["headers"]["authorization"] = format!("Bearer {token}").into();
+    serde_json::from_str(&invoke(function, &event.to_string()).await).unwrap()
+}
 
-    published.behave(Manner::Well);
-    let (function, log) = start("keys", &variables).await;
-    let mut function = function.unwrap();
-    assert_eq!(published.sets(), 1);
-    let unknown = Issuer::other().named(&name).rotated("-unknown");
-    for (issuer, expected) in [(&issuer, "200"), (&unknown, "401"), (&unknown, "401"), (&issuer, "200")] {
-        let reply = invoke(&mut function, &event(issuer)).await;
-        assert!(reply.contains(&format!("\"statusCode\":{expected}")), "{reply}");
+#[tokio::test]
+async fn an_issuers_keys_are_fetched_as_the_function_starts_and_unknown_ones_asked_for_once_in_30_seconds() {
+    let home = Fetching::new().await;
+    let began = Instant::now();
+    let (mut function, log) = home.start("keys").await;
+    assert_eq!(home.published.sets(), 1);
+    assert_eq!(call(&mut function, &home.issuer).await["statusCode"], 200);
+    for number in 0..300 {
+        let unknown = home.rotated(&format!("-unknown-{number}"));
+        assert_eq!(call(&mut function, &unknown).await["statusCode"], 401);
     }
-    assert_eq!(published.sets(), 1);
+    let rotated = home.rotated("-2");
+    home.published.publish(rotated.jwks());
+    // Nothing but a token of the new key has it fetched.
+    while call(&mut function, &rotated).await["statusCode"] != 200 {
+        assert!(began.elapsed() < Duration::from_secs(120), "the new key is never taken");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    let most = 1 + began.elapsed().as_secs() / 30;
+    assert!(home.published.sets() as u64 <= most, "{} sets", home.published.sets());
+    assert_eq!(call(&mut function, &home.issuer).await["statusCode"], 401);
     let said = fs::read_to_string(&log).unwrap();
     assert!(said.contains("the issuer gave its keys"), "{said}");
+}
+
+#[tokio::test]
+async fn an_issuer_that_misbehaves_lets_the_function_start_and_nobody_in_and_the_log_says_why() {
+    for (manner, why) in [
+        (Manner::Hangs, "there is no answer within 5 s"),
+        (Manner::Garbage, "is not a JSON object"),
+        (Manner::Floods, "over 1 MiB"),
+        (Manner::OtherIssuer, "is of another `issuer`"),
+        (Manner::Redirects, "the answer is 302"),
+        (Manner::Fails, "the answer is 500"),
+    ] {
+        let home = Fetching::new().await;
+        home.published.behave(manner);
+        let (mut function, log) = home.start(&format!("issuer-{manner:?}")).await;
+        let asked = home.published.documents();
+        let reply = call(&mut function, &home.issuer).await;
+        assert_eq!(reply["statusCode"], 503, "{manner:?}: {reply}");
+        assert!(reply["headers"]["retry-after"].is_string(), "{reply}");
+        assert_eq!((asked, home.published.documents()), (1, 1), "{manner:?}");
+        let said = fs::read_to_string(&log).unwrap();
+        assert!(said.contains(why), "{manner:?}: {said}");
+        assert!(home.published.flooded() < 20 * 1024 * 1024);
+    }
 }
 
 #[tokio::test]
