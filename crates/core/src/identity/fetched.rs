@@ -242,14 +242,18 @@ enum Judged {
     Keys { keys: KeySet, max_age: Option<u64> },
 }
 
-/// The `max-age` of `Cache-Control` (RFC 9111, 5.2.2.1).
+/// The `max-age` of `Cache-Control` (RFC 9111, 5.2.2); 0 where it says that the answer is not to be kept.
 fn max_age(headers: &HeaderMap) -> Option<u64> {
-    let values = headers
-        .get_all(CACHE_CONTROL)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
-    let mut directives = values.flat_map(|value| value.split(','));
-    let (_, seconds) = directives.find_map(|directive| {
+    let directives = || {
+        let values = headers.get_all(CACHE_CONTROL).iter();
+        let values = values.filter_map(|value| value.to_str().ok());
+        values.flat_map(|value| value.split(',')).map(str::trim)
+    };
+    let says = |name: &str| directives().any(|directive| directive.eq_ignore_ascii_case(name));
+    if says("no-store") || says("no-cache") {
+        return Some(0);
+    }
+    let (_, seconds) = directives().find_map(|directive| {
         directive
             .split_once('=')
             .filter(|(name, _)| name.trim().eq_ignore_ascii_case("max-age"))
@@ -480,9 +484,12 @@ mod tests {
         };
         assert_eq!(said(&["public, max-age=600, must-revalidate"]), Some(600));
         assert_eq!(said(&["no-transform", "MAX-AGE = \"7\""]), Some(7));
+        for now in ["no-store", "max-age=600, No-Cache", "no-cache,max-age=x"] {
+            assert_eq!(said(&[now]), Some(0), "{now}");
+        }
         for none in [
             "",
-            "no-cache",
+            "no-cache=\"set-cookie\"",
             "max-age",
             "max-age=",
             "max-age=-1",
