@@ -11,7 +11,6 @@ use crate::run::{cargo, command, output, succeed};
 
 /// A folder of inputs for each target. The ordinary tests run them, too.
 const CORPUS: &str = "fuzz/corpus";
-const CRASHES: &str = "fuzz/crashes";
 const DICTIONARY: &str = "fuzz/dictionary";
 /// All that fuzzing writes: an instrumented build goes with no other.
 const TARGET: &str = "target/fuzz";
@@ -130,10 +129,6 @@ impl Run {
             .stderr(File::create(&log)?);
         if options.planted {
             fuzz.env("FUZZ_PLANTED", "1");
-        }
-        let crashes = Path::new(CRASHES).join(target);
-        if crashes.exists() {
-            fuzz.arg(crashes);
         }
         let started = Instant::now();
         let failed = !fuzz.status().context("the engine did not start")?.success();
