@@ -20,7 +20,7 @@ use patchbay_core::store::{
     DetachOutcome, ListOutcome, ListQuery, ListWorkspacesOutcome, Lookup, MembersOutcome, RemoveMemberOutcome, Seen,
     Store, StoreError, WorkspacesOf,
 };
-use patchbay_testkit::{MemoryStore, SystemHost};
+use patchbay_testkit::{MemoryStore, SystemHost, delegate};
 use serde_json::json;
 use support::{Shape, function, invoke, invoke_until, post};
 
@@ -49,65 +49,7 @@ impl Store for Moody {
         outcome
     }
 
-    async fn get(&self, caller: &Caller, lookup: Lookup) -> Result<Option<Seen>, StoreError> {
-        self.0.get(caller, lookup).await
-    }
-
-    async fn list(&self, caller: &Caller, query: ListQuery) -> Result<ListOutcome, StoreError> {
-        self.0.list(caller, query).await
-    }
-
-    async fn attach(&self, caller: &Caller, attach: Attach) -> Result<AttachOutcome, StoreError> {
-        self.0.attach(caller, attach).await
-    }
-
-    async fn detach(
-        &self,
-        caller: &Caller,
-        connection: ConnectionId,
-        workspace: WorkspaceId,
-    ) -> Result<DetachOutcome, StoreError> {
-        self.0.detach(caller, connection, workspace).await
-    }
-
-    async fn delete(&self, caller: &Caller, name: Name) -> Result<DeleteOutcome, StoreError> {
-        self.0.delete(caller, name).await
-    }
-
-    async fn create_workspace(
-        &self,
-        caller: &Caller,
-        name: Name,
-        now: Timestamp,
-    ) -> Result<CreateWorkspaceOutcome, StoreError> {
-        self.0.create_workspace(caller, name, now).await
-    }
-
-    async fn list_workspaces(
-        &self,
-        caller: &Caller,
-        of: WorkspacesOf,
-        most_bytes: usize,
-    ) -> Result<ListWorkspacesOutcome, StoreError> {
-        self.0.list_workspaces(caller, of, most_bytes).await
-    }
-
-    async fn add_member(&self, caller: &Caller, add: AddMember) -> Result<AddMemberOutcome, StoreError> {
-        self.0.add_member(caller, add).await
-    }
-
-    async fn members(&self, caller: &Caller, workspace: WorkspaceId) -> Result<MembersOutcome, StoreError> {
-        self.0.members(caller, workspace).await
-    }
-
-    async fn remove_member(
-        &self,
-        caller: &Caller,
-        workspace: WorkspaceId,
-        person: Person,
-    ) -> Result<RemoveMemberOutcome, StoreError> {
-        self.0.remove_member(caller, workspace, person).await
-    }
+    delegate!(0: get list attach detach delete create_workspace list_workspaces add_member members remove_member);
 
     async fn ready(&self) -> Result<(), StoreError> {
         pending().await

@@ -11,6 +11,7 @@
 
 pub mod canaries;
 mod cases;
+mod delegate;
 mod dynamodb_local;
 pub mod dynamodb_proxy;
 pub mod faults;

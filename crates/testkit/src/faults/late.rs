@@ -13,6 +13,8 @@ use patchbay_core::store::{
 };
 use tokio::time::Instant;
 
+use crate::delegate;
+
 /// What is late.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Late {
@@ -95,59 +97,5 @@ impl<S: Store> Store for LateStore<S> {
         Ok(self.answer(&self.listed, question, right, self.late == Late::Lists))
     }
 
-    async fn attach(&self, caller: &Caller, attach: Attach) -> Result<AttachOutcome, StoreError> {
-        self.store.attach(caller, attach).await
-    }
-
-    async fn detach(
-        &self,
-        caller: &Caller,
-        connection: ConnectionId,
-        workspace: WorkspaceId,
-    ) -> Result<DetachOutcome, StoreError> {
-        self.store.detach(caller, connection, workspace).await
-    }
-
-    async fn delete(&self, caller: &Caller, name: Name) -> Result<DeleteOutcome, StoreError> {
-        self.store.delete(caller, name).await
-    }
-
-    async fn create_workspace(
-        &self,
-        caller: &Caller,
-        name: Name,
-        now: Timestamp,
-    ) -> Result<CreateWorkspaceOutcome, StoreError> {
-        self.store.create_workspace(caller, name, now).await
-    }
-
-    async fn list_workspaces(
-        &self,
-        caller: &Caller,
-        of: WorkspacesOf,
-        most_bytes: usize,
-    ) -> Result<ListWorkspacesOutcome, StoreError> {
-        self.store.list_workspaces(caller, of, most_bytes).await
-    }
-
-    async fn add_member(&self, caller: &Caller, add: AddMember) -> Result<AddMemberOutcome, StoreError> {
-        self.store.add_member(caller, add).await
-    }
-
-    async fn members(&self, caller: &Caller, workspace: WorkspaceId) -> Result<MembersOutcome, StoreError> {
-        self.store.members(caller, workspace).await
-    }
-
-    async fn remove_member(
-        &self,
-        caller: &Caller,
-        workspace: WorkspaceId,
-        person: Person,
-    ) -> Result<RemoveMemberOutcome, StoreError> {
-        self.store.remove_member(caller, workspace, person).await
-    }
-
-    async fn ready(&self) -> Result<(), StoreError> {
-        self.store.ready().await
-    }
+    delegate!(store: attach detach delete create_workspace list_workspaces add_member members remove_member ready);
 }

@@ -13,6 +13,8 @@ use patchbay_core::store::{
     Store, StoreError, WorkspacesOf,
 };
 
+use crate::delegate;
+
 /// Between a look and the act that rests on it: long enough for others to come in between.
 const GAP: Duration = Duration::from_millis(1);
 /// Reads that the cache remembers.
@@ -204,42 +206,5 @@ impl<S: Store> Store for RacyStore<S> {
         self.take_away(caller, &name).await
     }
 
-    async fn create_workspace(
-        &self,
-        caller: &Caller,
-        name: Name,
-        now: Timestamp,
-    ) -> Result<CreateWorkspaceOutcome, StoreError> {
-        self.store.create_workspace(caller, name, now).await
-    }
-
-    async fn list_workspaces(
-        &self,
-        caller: &Caller,
-        of: WorkspacesOf,
-        most_bytes: usize,
-    ) -> Result<ListWorkspacesOutcome, StoreError> {
-        self.store.list_workspaces(caller, of, most_bytes).await
-    }
-
-    async fn add_member(&self, caller: &Caller, add: AddMember) -> Result<AddMemberOutcome, StoreError> {
-        self.store.add_member(caller, add).await
-    }
-
-    async fn members(&self, caller: &Caller, workspace: WorkspaceId) -> Result<MembersOutcome, StoreError> {
-        self.store.members(caller, workspace).await
-    }
-
-    async fn remove_member(
-        &self,
-        caller: &Caller,
-        workspace: WorkspaceId,
-        person: Person,
-    ) -> Result<RemoveMemberOutcome, StoreError> {
-        self.store.remove_member(caller, workspace, person).await
-    }
-
-    async fn ready(&self) -> Result<(), StoreError> {
-        self.store.ready().await
-    }
+    delegate!(store: create_workspace list_workspaces add_member members remove_member ready);
 }
