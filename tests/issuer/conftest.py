@@ -16,6 +16,7 @@ ANSWER_SECONDS = 30
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--patchbay-url", required=True, help="the home to test")
     parser.addoption("--issuer-url", required=True, help="the issuer that it trusts")
+    parser.addoption("--stale-seconds", type=int, default=0, help="for how long a get may show what was before")
 
 
 @pytest.fixture(autouse=True)
@@ -29,6 +30,11 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def url(pytestconfig: pytest.Config) -> str:
     return pytestconfig.getoption("patchbay_url")
+
+
+@pytest.fixture
+def stale_seconds(pytestconfig: pytest.Config) -> int:
+    return pytestconfig.getoption("stale_seconds")
 
 
 @pytest.fixture

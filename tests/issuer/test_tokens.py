@@ -1,5 +1,6 @@
 """The SDK package `wallaroo`, unmodified, with access tokens of a real issuer whose keys Patchbay finds by itself."""
 
+import time
 import uuid
 from collections.abc import Callable
 from http import HTTPStatus
@@ -24,7 +25,7 @@ def names(wl: wallaroo.Client) -> list[str]:
     return [connection.name() for connection in wl.list_connections()]
 
 
-def test_the_sdk_creates_gets_lists_and_deletes(sdk: Sdk, name: str) -> None:
+def test_the_sdk_creates_gets_lists_and_deletes(sdk: Sdk, name: str, stale_seconds: int) -> None:
     wl = sdk("ann")
     created = wl.create_connection(name, "POSTGRES", DETAILS)
     fetched = wl.get_connection(name)
@@ -32,7 +33,11 @@ def test_the_sdk_creates_gets_lists_and_deletes(sdk: Sdk, name: str) -> None:
     assert name in names(wl)
     fetched.delete_connection()
     assert name not in names(wl)
+    bound = time.monotonic() + stale_seconds
     with pytest.raises(Exception, match="Failed to get connection"):
+        while time.monotonic() <= bound:
+            wl.get_connection(name)
+            time.sleep(0.5)
         wl.get_connection(name)
 
 

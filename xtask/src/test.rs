@@ -133,6 +133,7 @@ fn steps() -> Vec<Step> {
     steps.push(Step::Suite(Suite::LambdaEvents));
     steps.push(Step::Check(Check::WorkerSize));
     steps.extend(over_http(Home::Worker(Reads::Kv)));
+    steps.push(Step::Suite(Suite::Issuer(Home::Worker(Reads::Kv))));
     steps.extend(over_http(Home::Worker(Reads::Strong)));
     steps.push(Step::Suite(Suite::Issuer(Home::Worker(Reads::Strong))));
     steps.push(Step::Check(Check::WorkerCanaries));
@@ -330,7 +331,11 @@ impl Suite {
                 let settings = oidc_provider::settings(&issuer.url);
                 let (success, output) = home.serving(cache, "managed", &settings, |url| {
                     let mut tests = pytest(cache, "issuer", "clients")?;
-                    watch(tests.args(["--patchbay-url", url, "--issuer-url", &issuer.url]))
+                    tests.args(["--patchbay-url", url, "--issuer-url", &issuer.url]);
+                    if let Home::Worker(reads) = home {
+                        tests.args(["--stale-seconds", &reads.stale_seconds().to_string()]);
+                    }
+                    watch(&mut tests)
                 })?;
                 issuer.stop()?;
                 (success, count::pytest(&output))
