@@ -128,9 +128,10 @@ impl Record {
         Self::new(at, Subject::fixed("command line"), Kind::Change, operation)
     }
 
-    /// One JSON object with its fields in this order: `at`, `tenant`, `subject`, `kind`, `operation`, `connections`,
-    /// `name`, `workspace`, `user_id` or `email` and `user_type` (of a member), `count`, `outcome`, `status` (where it was
-    /// not done), `request_id`, `address`. What is not known is left out, and so is an empty list.
+    /// One JSON object with its fields in this order: `at`, `tenant`, `subject`, `kind`, `operation`, `name`, `workspace`,
+    /// `user_id` or `email` and `user_type` (of a member), `count`, `outcome`, `status` (where it was not done),
+    /// `request_id`, `address`, `connections`. What is not known is left out, and so is an empty list. The one list is last
+    /// since CloudWatch Logs Insights finds the first 200 values of a line by their names, and each of its ids is one.
     pub fn to_json(&self) -> String {
         text(|json| _ = self.write(&self.connections, json))
     }
@@ -159,11 +160,6 @@ impl Record {
         json.literal("\",\"operation\":\"")
             .literal(self.operation)
             .literal("\"");
-        if !connections.is_empty() {
-            json.literal(",\"connections\":[");
-            json.each(connections, |json, id| _ = json.literal("\"").plain(id).literal("\""));
-            json.literal("]");
-        }
         if let Some(name) = &self.name {
             json.literal(",\"name\":").text(name.as_str());
         }
@@ -191,6 +187,11 @@ impl Record {
         }
         if let Some(address) = self.address {
             json.literal(",\"address\":\"").plain(address).literal("\"");
+        }
+        if !connections.is_empty() {
+            json.literal(",\"connections\":[");
+            json.each(connections, |json, id| _ = json.literal("\"").plain(id).literal("\""));
+            json.literal("]");
         }
         json.literal("}")
     }
@@ -436,9 +437,9 @@ mod tests {
         assert_eq!(
             record().to_json(),
             "{\"at\":\"2023-05-16T16:43:05.170914Z\",\"tenant\":\"t\",\"subject\":\"ann \\\"x\\\"\",\
-             \"kind\":\"details.read\",\"operation\":\"connections/get\",\
-             \"connections\":[\"07070707-0707-0707-0707-070707070707\"],\"name\":\"one\",\"workspace\":3,\
-             \"email\":\"bob@x\",\"user_type\":\"OWNER\",\"outcome\":\"done\",\"request_id\":\"r\\\\1\",\"address\":\"127.0.0.1\"}"
+             \"kind\":\"details.read\",\"operation\":\"connections/get\",\"name\":\"one\",\"workspace\":3,\
+             \"email\":\"bob@x\",\"user_type\":\"OWNER\",\"outcome\":\"done\",\"request_id\":\"r\\\\1\",\"address\":\"127.0.0.1\",\
+             \"connections\":[\"07070707-0707-0707-0707-070707070707\"]}"
         );
         let refused = Record {
             kind: Kind::Change,
@@ -523,6 +524,16 @@ mod tests {
             ..record()
         };
         assert_eq!(everything.judge(&of_an_operator.to_json()), Match::Unwanted);
+        // As it was written until `connections` came last.
+        let older = "{\"at\":\"2023-05-16T16:43:05.170914Z\",\"tenant\":\"t\",\"subject\":\"ann\",\"kind\":\"look\",\
+                     \"operation\":\"connections/get\",\"connections\":[\"07070707-0707-0707-0707-070707070707\"],\
+                     \"outcome\":\"done\",\"request_id\":\"r\"}";
+        let naming = |connection| Query {
+            connection,
+            ..everything.clone()
+        };
+        assert_eq!(naming(id(7)).judge(older), Match::Wanted);
+        assert_eq!(naming(id(8)).judge(older), Match::Unwanted);
         let another = Query {
             tenant: Tenant::new("u").unwrap(),
             ..everything.clone()
