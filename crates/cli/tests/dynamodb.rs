@@ -6,6 +6,8 @@
 mod common;
 
 use std::fs::File;
+use std::io::Write as _;
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -14,10 +16,13 @@ use aws_sdk_dynamodb::types::{
 };
 use patchbay_core::model::Workspaces;
 use patchbay_testkit::canaries::{Canaries, Flight, Scanner};
+use patchbay_testkit::dynamodb_proxy::{DynamoDbProxy, Fault};
 use patchbay_testkit::{Address, DynamoDbLocal, Setting, cases, run};
+use serde_json::json;
 
+use common::audit;
 use common::dynamodb::{client, dump};
-use common::{Server, done, refused};
+use common::{Server, done, refused, started};
 
 const KEYS: &str = "k1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
@@ -51,6 +56,29 @@ fn serve(table: &str) -> Command {
     let mut command = command(table, &["serve", "--store", "dynamodb", "--listen", "127.0.0.1:0"]);
     command.env("PATCHBAY_KEYS", KEYS);
     command
+}
+
+/// One that logs nothing but audit records and knows one caller, ann of acme; and what makes her requests.
+fn serve_ann(table: &str) -> (Command, impl Fn(&str, &str) -> String) {
+    let printed = done(command(
+        table,
+        &["tokens", "create", "--tenant", "acme", "--subject", "ann"],
+    ));
+    let lines: Vec<_> = printed.lines().collect();
+    let [_, token, _, _, entry] = lines[..] else {
+        panic!("{printed}");
+    };
+    let mut serve = serve(table);
+    serve
+        .args(["--log", "off"])
+        .env("PATCHBAY_AUTH", "tokens")
+        .env("PATCHBAY_TOKENS", entry);
+    let head = format!("host: localhost\r\nconnection: close\r\nauthorization: Bearer {token}\r\nx-request-id: r1\r\n");
+    let request = move |operation: &str, body: &str| {
+        let length = body.len();
+        format!("POST /v1/api/{operation} HTTP/1.1\r\n{head}content-length: {length}\r\n\r\n{body}")
+    };
+    (serve, request)
 }
 
 fn make(table: &str) -> String {
@@ -291,24 +319,10 @@ fn what_was_stored_in_a_table_while_authentication_was_off_is_given_to_somebody(
     assert_eq!(done(adopt(KEYS, &[])), "Adopted: 2 connections, 1 workspaces.\n");
     assert_eq!(done(adopt(KEYS, &[])), "Adopted: 0 connections, 0 workspaces.\n");
 
-    let printed = done(command(
-        &table,
-        &["tokens", "create", "--tenant", "acme", "--subject", "ann"],
-    ));
-    let lines: Vec<_> = printed.lines().collect();
-    let mut knowing = serve(&table);
-    knowing.env("PATCHBAY_AUTH", "tokens").env("PATCHBAY_TOKENS", lines[4]);
+    let (knowing, request) = serve_ann(&table);
     let server = Server::spawn(knowing);
     for body in ["{}", "{\"workspace_id\":7}"] {
-        let answer = server.raw(
-            format!(
-                "POST /v1/api/connections/list HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
-                 authorization: Bearer {}\r\ncontent-length: {}\r\n\r\n{body}",
-                lines[1],
-                body.len()
-            )
-            .as_bytes(),
-        );
+        let answer = server.raw(request("connections/list", body).as_bytes());
         assert!(
             answer.starts_with("HTTP/1.1 200") && answer.ends_with(&connections),
             "{answer}"
@@ -318,4 +332,88 @@ fn what_was_stored_in_a_table_while_authentication_was_off_is_given_to_somebody(
     let server = Server::spawn(serve(&table));
     assert_eq!(server.call("connections/list", "{}").1, "{\"connections\":[]}");
     server.stop();
+}
+
+#[test]
+fn each_call_leaves_one_audit_record_in_the_log_though_nothing_else_is_logged() {
+    let table = fresh();
+    make(&table);
+    let (command, request) = serve_ann(&table);
+    let server = Server::spawn(command);
+    let answers: Vec<_> = audit::CALLS
+        .into_iter()
+        .map(|(operation, body, status)| {
+            let answer = server.raw(request(operation, body).as_bytes());
+            assert!(
+                answer.starts_with(&format!("HTTP/1.1 {status} ")),
+                "{operation}: {answer}"
+            );
+            answer
+        })
+        .collect();
+    assert_eq!(server.call("connections/list", "{}").0, 401);
+    let (_, created) = answers[0].split_once("\r\n\r\n").unwrap();
+    let created = serde_json::from_str(created).unwrap();
+    let expected = audit::expected(&created, "r1", "127.0.0.1");
+    assert_eq!(audit::records(&server.stop().1), expected);
+
+    let mut open = serve(&table);
+    open.args(["--log", "off"]);
+    let server = Server::spawn(open);
+    assert_eq!(server.call("connections/list", "{}").0, 200);
+    assert_eq!(server.stop().1, "", "with authentication off");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_whose_client_went_away_has_its_record_though_the_server_is_told_to_end() {
+    let table = fresh();
+    make(&table);
+    let proxy = DynamoDbProxy::start(DynamoDbLocal::shared().url()).await.unwrap();
+    proxy.fail("TransactWriteItems", [Fault::Held]);
+    let (mut command, request) = serve_ann(&table);
+    command
+        .env("PATCHBAY_DYNAMODB_ENDPOINT", proxy.url())
+        .args(["--metrics-listen", "127.0.0.1:0"]);
+    let (child, first) = started(command);
+    let (address, metrics) = first.trim_end().split_once('\n').unwrap();
+    let address = address.strip_prefix("Patchbay answers on http://").unwrap().to_owned();
+    let mut client = TcpStream::connect(&address).unwrap();
+    let server = Server { child, address };
+    let (operation, body, _) = audit::CALLS[0];
+    client.write_all(request(operation, body).as_bytes()).unwrap();
+    proxy.until_all_met().await;
+    drop(client);
+    let page = metrics
+        .strip_prefix("Metrics: http://")
+        .unwrap()
+        .trim_end_matches("/metrics");
+    let scrape = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    while !Server::ask(page, scrape).contains("\npatchbay_connections 0\n") {}
+
+    server.end();
+    while TcpStream::connect(&server.address).is_ok() {}
+    proxy.release();
+    let (_, log) = server.ended();
+    let told = audit::records(&log);
+    assert_eq!(told.len(), 1, "{log}");
+    assert_eq!((&told[0]["name"], &told[0]["outcome"]), (&json!("a"), &json!("done")));
+}
+
+#[test]
+fn what_leaves_no_record_is_not_answered() {
+    let table = fresh();
+    make(&table);
+    let (mut command, request) = serve_ann(&table);
+    command.stderr(File::options().write(true).open("/dev/full").unwrap());
+    let server = Server::spawn(command);
+    for (operation, body, _) in &audit::CALLS[..2] {
+        let answer = server.raw(request(operation, body).as_bytes());
+        assert!(
+            answer.starts_with("HTTP/1.1 503 ") && answer.contains("\r\nretry-after: "),
+            "{answer}"
+        );
+        assert!(answer.contains("No audit record can be written"), "{answer}");
+    }
+    let unrecorded = server.raw(request("connections/get", "{}").as_bytes());
+    assert!(unrecorded.starts_with("HTTP/1.1 400 "), "{unrecorded}");
 }

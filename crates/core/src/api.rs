@@ -251,6 +251,8 @@ pub enum Refusal {
     OutOfTime,
     /// The request panicked: 500.
     Failed,
+    /// The home could not write its audit record: 503 with `Retry-After`. A change may be done all the same.
+    Unrecorded,
     /// The home answers only its own machine, and the request may come from a web page or another machine: 403.
     Foreign,
 }
@@ -311,6 +313,13 @@ impl Admitted {
                 )
             },
             Refusal::Failed => Problem::failed(PANICKED),
+            Refusal::Unrecorded => Problem {
+                cause: Some("the audit record could not be written".into()),
+                ..Problem::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "No audit record can be written; nothing is acknowledged, try again.",
+                )
+            },
             Refusal::Foreign => Problem::forbidden(
                 "Without authentication only programs on this machine may call: `Host` must be localhost or a loopback \
                  address, and `Origin`, which web pages send, must be absent.",

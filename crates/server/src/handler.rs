@@ -1,7 +1,7 @@
 //! What the listener asks for, and how one request goes through it.
 
 use std::future::Future;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,6 +14,7 @@ use http::{Request, Response, Version};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
 use patchbay_core::api::{Admitted, Answer, ClientAddress, LogLine, Refusal};
+use patchbay_core::audit::Record;
 use patchbay_core::limits::BODY_BYTES;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -112,18 +113,19 @@ impl<H: Handler> Shared<H> {
         };
         // Nothing of a request outlives its panic but the store and what is known of tokens, which guard their own state.
         let judged = AssertUnwindSafe(self.handler.admit(&head)).catch_unwind().await;
-        let mut answer = match judged {
+        let answer = match judged {
             Ok(Ok(admitted)) if self.local_only && admitted.has_body() && !is_local(&head) => {
                 admitted.refuse(Refusal::Foreign)
             }
             Ok(Ok(admitted)) => {
-                let answered = self.admitted(&admitted, &mut body, &mut unread, &mut held).await;
+                let answered = self
+                    .admitted(&admitted, &mut body, &mut unread, &mut held, client)
+                    .await;
                 answered.unwrap_or_else(|stop| self.refuse(&admitted, stop))
             }
             Ok(Err(answer)) => answer,
             Err(_) => self.handler.panicked(&head),
         };
-        write_audit(&mut answer);
         let Answer { mut response, log, .. } = answer;
         // HTTP/1 goes on after a body only where it was read to its end. A client that is not told so would send its
         // next request into a connection that is about to close.
@@ -147,6 +149,7 @@ impl<H: Handler> Shared<H> {
         body: &mut Incoming,
         unread: &mut Unread,
         held: &mut Held,
+        client: &Arc<Client>,
     ) -> Result<Answer, Stop> {
         let (body, share) = if admitted.has_body() {
             let slot = Arc::clone(&self.requests).try_acquire_owned();
@@ -165,11 +168,13 @@ impl<H: Handler> Shared<H> {
             held.answer = self.answers.take(self.list_bytes).ok_or(Stop::Busy(Busy::Answers))?;
         }
         let answer = if admitted.is_change() {
-            // In a task of its own, with what it holds: it goes on where its client goes away.
+            // In a task of its own, with what it holds: it goes on where its client goes away, and the server does not end
+            // before it has.
             let (handler, admitted, slot) = (self.handler.clone(), admitted.clone(), held.slot.take());
+            let client = Arc::clone(client);
             let answering = tokio::spawn(async move {
                 let answer = answered(&handler, admitted, body).await;
-                drop(share);
+                drop((share, client));
                 (answer, slot)
             });
             let (answer, slot) = answering.await.map_err(|_| Stop::Refused(Refusal::Failed))?;
@@ -247,8 +252,10 @@ async fn answered(handler: &impl Handler, admitted: Admitted, body: Bytes) -> An
         Ok(answer) => answer,
         Err(_) => handler.keep(admitted.refuse(Refusal::Failed)).await,
     };
-    write_audit(&mut answer);
-    answer
+    match answer.audit.take().map(|record| write_audit(&record)) {
+        Some(Err(_)) => admitted.refuse(Refusal::Unrecorded),
+        Some(Ok(())) | None => answer,
+    }
 }
 
 /// Takes and drops what still comes of a body, within bounds. Until this ends, hyper keeps its connection, over which
@@ -270,15 +277,13 @@ fn deadline(client: &Arc<Client>, time: Duration) -> Deadline {
     Deadline(tokio::spawn(wait).abort_handle())
 }
 
-/// Writes the record of an answer, if it has one that is in no trail, to standard error, whatever is logged there. It is
-/// waited for: what leaves no record is not answered.
-fn write_audit(answer: &mut Answer) {
-    let Some(record) = answer.audit.take() else { return };
-    let mut stderr = std::io::stderr().lock();
-    for line in record.log_lines() {
-        // Where standard error is closed, nobody was meant to read it.
-        _ = stderr.write_all(format!("{line}\n").as_bytes());
-    }
+/// Writes a record that is in no trail to standard error, whatever is logged there. It is waited for: what leaves no record
+/// is not answered. Where standard error is closed, which is no error, nobody was meant to read it.
+fn write_audit(record: &Record) -> io::Result<()> {
+    let mut stderr = io::stderr().lock();
+    record
+        .log_lines()
+        .try_for_each(|line| stderr.write_all(format!("{line}\n").as_bytes()))
 }
 
 /// The line says what is known when the answer is made: whether the client takes it is not waited for.

@@ -68,6 +68,8 @@ pub(crate) struct Client {
     spoke: AtomicBool,
     /// Told to drop the connection.
     pub(crate) drop: Notify,
+    /// The server does not end before the last of these is dropped, or its time is up.
+    _running: watch::Receiver<()>,
 }
 
 /// What connections of one listener share.
@@ -123,7 +125,7 @@ pub(crate) async fn take<S, F, B>(
     }
     drop(listener);
     _ = end.send(());
-    // Closed when the last connection has dropped its end.
+    // Closed when the last connection, and the last change whose client went away, has dropped its end.
     if timeout(limits.shutdown_time, end.closed()).await.is_err() {
         tracing::warn!("requests were still running when the time to finish them ended");
     }
@@ -178,6 +180,7 @@ where
             peer,
             spoke: AtomicBool::new(false),
             drop: Notify::new(),
+            _running: ending.clone(),
         });
         let service = service_fn(|request| {
             client.spoke.store(true, Ordering::Relaxed);

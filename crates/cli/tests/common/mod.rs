@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub mod audit;
 pub mod canaries;
 #[cfg(feature = "dynamodb")]
 pub mod dynamodb;
@@ -79,9 +80,19 @@ impl Server {
     }
 
     /// Ends it with SIGTERM; gives its exit code and its log, where that does not go elsewhere.
-    pub fn stop(mut self) -> (Option<i32>, String) {
+    pub fn stop(self) -> (Option<i32>, String) {
+        self.end();
+        self.ended()
+    }
+
+    /// Tells it to end, with SIGTERM.
+    pub fn end(&self) {
         let kill = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
         assert!(kill.success());
+    }
+
+    /// Waits for its end; gives its exit code and its log, where that does not go elsewhere.
+    pub fn ended(mut self) -> (Option<i32>, String) {
         let mut log = String::new();
         if let Some(mut stderr) = self.child.stderr.take() {
             stderr.read_to_string(&mut log).unwrap();
