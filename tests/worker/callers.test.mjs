@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import test from 'node:test';
 
-import { folder, ok, start } from './home.mjs';
+import { eventually, folder, ok, start } from './home.mjs';
 
 /** The issuer of the testkit: settings, and tokens under their names. */
 const issuer = () => JSON.parse(execFileSync(process.env.ISSUER, { encoding: 'utf8' }));
@@ -31,6 +31,44 @@ test('right tokens are taken, wrong ones are not, and none is in the log', async
   for (const [name, token] of [...Object.entries(good), ...Object.entries(bad)]) {
     assert.ok(token.length < 40 || !home.output.includes(token.slice(-20)), name);
   }
+});
+
+test('each call leaves one audit record, though only failures are logged beside it', async (t) => {
+  const home = await start(t, await folder(t), { settings: { ...issuer().settings, PATCHBAY_LOG: 'failures' } });
+  const headers = { ...bearer(Object.values(issuer().good)[0]).headers, 'cf-connecting-ip': '198.51.100.7' };
+  const ask = async (operation, body, status) => {
+    const answer = await home.ask(operation, body, { headers });
+    return { request_id: answer.id, answered: ok(answer, status) };
+  };
+  const created = await ask('connections/create', { name: 'a', type: 'T', details: 'hunter2' }, 200);
+  const read = await ask('connections/get', { name: 'a' }, 200);
+  const looked = await ask('connections/list', { details: false }, 200);
+  await ask('connections/get', { nam: 'a' }, 400);
+  assert.equal((await home.ask('connections/list', {})).status, 401);
+  const missed = await ask('connections/delete', { name: 'b' }, 404);
+
+  const record = (kind, operation, { request_id }, more) =>
+    ({ tenant: 'acme', subject: 'ann', kind, operation, outcome: 'done', request_id, address: '198.51.100.7', ...more });
+  const named = { name: 'a', connections: [created.answered.id] };
+  const expected = [
+    record('change', 'connections/create', created, named),
+    record('details.read', 'connections/get', read, named),
+    record('look', 'connections/list', looked, {}),
+    record('change', 'connections/delete', missed, { name: 'b', outcome: 'not_found', status: 404 }),
+  ];
+  // The log comes by another way than the answers.
+  const records = await eventually(() => home.records[expected.length - 1] && home.records, 'there are too few records');
+  for (const { at } of records) assert.ok(Date.parse(at));
+  assert.deepEqual(records.map(({ at, ...rest }) => rest), expected);
+  assert.ok(!home.output.includes('hunter2'));
+});
+
+test('with authentication off no call leaves an audit record', async (t) => {
+  const home = await start(t, await folder(t));
+  const answer = await home.ask('connections/list', {});
+  ok(answer);
+  await answer.entry;
+  assert.deepEqual(home.records, []);
 });
 
 test('what a token makes of its bearer holds at the edge as in the object', async (t) => {

@@ -48,6 +48,11 @@ class Home {
     createInterface(process_.stderr).on('line', (line) => this.#hear(line));
   }
 
+  /** The audit records in its log. */
+  get records() {
+    return this.#lines.filter((line) => line.startsWith('{"audit":')).map((line) => JSON.parse(line).audit);
+  }
+
   /** Everything that it has said. */
   get output() {
     return this.#lines.join('\n');
@@ -61,7 +66,7 @@ class Home {
     this.#waiting.delete(entry.request_id);
   }
 
-  /** Asks one operation. `entry` of the answer comes to what its line in the log says. */
+  /** Asks one operation. `entry` of the answer comes to what its line in the log says; `id` is the request's. */
   async ask(operation, body, { signal, headers } = {}) {
     const id = crypto.randomUUID();
     const entry = new Promise((heard) => this.#waiting.set(id, heard));
@@ -72,7 +77,7 @@ class Home {
       signal,
     });
     const text = await response.text();
-    return { status: response.status, headers: response.headers, text, entry };
+    return { id, status: response.status, headers: response.headers, text, entry };
   }
 
   /** What it says to a `get` when it takes it from KV; asks until it does. */

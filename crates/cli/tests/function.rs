@@ -19,6 +19,7 @@ use patchbay_testkit::{DynamoDbLocal, SystemHost};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use common::audit;
 use common::canaries::{Callers, went_everywhere};
 use common::dynamodb::dump;
 
@@ -146,6 +147,51 @@ async fn an_issuers_tokens_make_callers_and_wrong_ones_nobody_and_none_is_in_the
     for (name, token) in good.iter().chain(&bad).filter(|(_, token)| token.len() > 40) {
         assert!(!said.contains(&token[token.len() - 20..]), "{name}");
     }
+}
+
+#[tokio::test]
+async fn each_call_leaves_one_audit_record_in_the_log_though_nothing_else_is_logged() {
+    let issuer = Issuer::default();
+    let (table, settings) = (table("audit"), issuer.settings());
+    let mut variables = vec![
+        ("PATCHBAY_TABLE", &*table),
+        ("PATCHBAY_DYNAMODB_ENDPOINT", DynamoDbLocal::shared().url()),
+        ("PATCHBAY_KEYS", RING),
+        ("PATCHBAY_LOG", "off"),
+    ];
+    variables.extend(settings.iter().map(|(name, text)| (*name, text.as_str())));
+    let (function, log) = start("audit", &variables).await;
+    let mut function = function.unwrap();
+    let ann = &issuer.good(SystemHost.now())[0].1;
+    let event = |operation: &str, body: &str, token: &str| {
+        let mut event: Value = serde_json::from_str(&EVENT.replace("connections/list", operation)).unwrap();
+        event["headers"]["authorization"] = format!("Bearer {token}").into();
+        event["body"] = body.into();
+        event.to_string()
+    };
+    let mut created = Value::Null;
+    for (number, (operation, body, status)) in audit::CALLS.into_iter().enumerate() {
+        let reply = invoke(&mut function, &event(operation, body, ann)).await;
+        let reply: Value = serde_json::from_str(&reply).unwrap();
+        assert_eq!(reply["statusCode"], status, "{operation}");
+        if number == 0 {
+            created = serde_json::from_str(reply["body"].as_str().unwrap()).unwrap();
+        }
+        // A record is there before the reply is.
+        let expected = audit::expected(&created, "from-the-caller", "198.51.100.7");
+        let left = expected.get(..=number).unwrap_or(&expected);
+        assert_eq!(audit::records(&fs::read_to_string(&log).unwrap()), left, "{operation}");
+    }
+    let nobody = invoke(&mut function, &event("connections/list", "{}", &ann[1..])).await;
+    assert!(nobody.contains("\"statusCode\":401"), "{nobody}");
+    assert_eq!(audit::records(&fs::read_to_string(&log).unwrap()).len(), 4);
+
+    variables.truncate(4);
+    variables.push(("PATCHBAY_AUTH", "off"));
+    let (function, log) = start("not-audited", &variables).await;
+    let reply = invoke(&mut function.unwrap(), EVENT).await;
+    assert!(reply.contains("\"statusCode\":200"), "{reply}");
+    assert_eq!(fs::read_to_string(&log).unwrap(), "", "with authentication off");
 }
 
 /// A function whose callers are an issuer's, which fetches its keys, over no table.
