@@ -371,8 +371,8 @@ impl Suite {
                 (success, count::pytest(&output))
             }
             Self::Worker => {
-                let [issuer] = built(["patchbay-issuer"])?;
-                let (success, output) = watch(&mut worker::tests(cache, &issuer)?)?;
+                let [issuer, patchbay] = built(["patchbay-issuer", "patchbay"])?;
+                let (success, output) = watch(&mut worker::tests(cache, &issuer, &patchbay)?)?;
                 (success, count::node(&output))
             }
         };
@@ -457,10 +457,8 @@ impl Home {
     /// What the conformance cases are told of it.
     fn conformance(self) -> Vec<&'static str> {
         let mut arguments = self.bound();
-        match self {
-            Self::Native => {}
-            Self::Lambda => arguments.push("--lambda-emulator"),
-            Self::Worker(_) => arguments.push("--without-rotation"),
+        if let Self::Lambda = self {
+            arguments.push("--lambda-emulator");
         }
         arguments
     }

@@ -107,11 +107,11 @@ pub fn deployed(cache: &Cache) -> anyhow::Result<&'static Bundle> {
     BUNDLE.get().context("it was built just now")
 }
 
-/// The tests of what only the Worker has. `issuer` is the testkit's binary of that name.
+/// The tests of what only the Worker has. `issuer` is the testkit's binary of that name, `patchbay` an operator's.
 ///
 /// # Errors
 /// Where a Worker does not build.
-pub fn tests(cache: &Cache, issuer: &Path) -> anyhow::Result<Command> {
+pub fn tests(cache: &Cache, issuer: &Path, patchbay: &Path) -> anyhow::Result<Command> {
     let panics = Bundle::build(cache, Variant::TestTrigger)?;
     let mut files: Vec<_> = fs::read_dir(TESTS)?
         .map(|file| Ok(file?.path()))
@@ -123,7 +123,8 @@ pub fn tests(cache: &Cache, issuer: &Path) -> anyhow::Result<Command> {
         .args(files)
         .envs(deployed(cache)?.environment())
         .env("WORKER_THAT_PANICS", &panics.main)
-        .env("ISSUER", issuer.canonicalize()?);
+        .env("ISSUER", issuer.canonicalize()?)
+        .env("PATCHBAY", patchbay.canonicalize()?);
     Ok(tests)
 }
 

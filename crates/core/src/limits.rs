@@ -67,6 +67,9 @@ pub const RESEALED_BYTES: usize = 4 * 1024 * 1024;
 /// Microseconds after which an operator's call that goes over many records begins no further step, of which none takes more
 /// than a few seconds: far below what anybody in between waits (29 s behind API Gateway).
 pub const WALK_MICROS: i64 = 5_000_000;
+/// Steps that such a call begins at most. A step of the Worker's store makes up to six requests to Durable Objects, and
+/// Cloudflare's free plan allows 50 for one call.
+pub const WALK_STEPS: usize = 8;
 /// Workspaces that the 409 of `delete` names before "and N more".
 pub const WORKSPACES_NAMED: usize = 20;
 /// Characters of a caller's `x-request-id`.

@@ -67,7 +67,7 @@ impl<S: Store, H: Host> Registry<S, H> {
         let mut after = self.walked(status_fields(body)?, STATUS, |text| Some(Place(text.to_owned())))?;
         let (store, end) = (sealings(&self.store)?, self.end());
         let mut counted = Counted::default();
-        loop {
+        for _ in 0..limits::WALK_STEPS {
             let Step { found, next } = store.count_sealed(after).await?;
             counted.add(found);
             after = next;
@@ -106,9 +106,10 @@ impl<S: Store, H: Host> Registry<S, H> {
         let (store, end) = (sealings(&*noting)?, self.end());
         let (mut records, mut left) = (noted(note, 0), Vec::new());
         let mut stage = began.unwrap_or(Stage::Prove(Search::default()));
+        let mut steps = 0..limits::WALK_STEPS;
         let next = loop {
             let most = usize::from(limit).saturating_sub(records + left.len());
-            if most == 0 || self.host.now() >= end {
+            if most == 0 || steps.next().is_none() || self.host.now() >= end {
                 break Some(stage);
             }
             stage = match stage {

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::future::Future;
 
+use serde::{Deserialize, Serialize};
+
 use crate::api::Host;
 use crate::limits;
 use crate::model::{ConnectionId, KeyId, Name, Record, Sealed, Tenant};
@@ -16,11 +18,11 @@ use crate::seal::{KeyRing, OpenError};
 use crate::store::StoreError;
 
 /// Where a walk over a store's records stands. Its text is the store's own matter.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place(pub String);
 
 /// What one step of such a walk found, and where the next one begins; `None` after the last.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step<T> {
     /// What it found, which may be nothing before the last step too.
     pub found: T,
@@ -29,7 +31,7 @@ pub struct Step<T> {
 }
 
 /// A record, and whose it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
     /// The tenant.
     pub tenant: Tenant,
@@ -38,7 +40,7 @@ pub struct Held {
 }
 
 /// How many records there are.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counted {
     /// Under each key.
     pub under: BTreeMap<KeyId, u64>,
@@ -63,7 +65,7 @@ impl Counted {
 }
 
 /// A record's new sealing.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replacement {
     /// Whose record it is.
     pub tenant: Tenant,
@@ -78,7 +80,7 @@ pub struct Replacement {
 }
 
 /// Something in a record's place that is no record which this version reads. Says which and why, nothing of details.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("{at}: {why}")]
 pub struct Unreadable {
     /// Where the store has it.
@@ -88,7 +90,7 @@ pub struct Unreadable {
 }
 
 /// Which records a walk gives.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Wanted {
     /// Those that this key sealed.
     SealedWith(KeyId),
@@ -99,7 +101,9 @@ pub enum Wanted {
 /// What rotation takes of a store: over all tenants, and on nobody's behalf. A walk finds every record that exists
 /// throughout.
 pub trait Sealings {
-    /// Counts the records under each key, as many as the store counts in one step.
+    /// Counts the records under each key, as many as the store counts in one step. Copies of records that the store keeps
+    /// elsewhere are in the count for as long as anybody may be answered from them: what counts nothing is needed for no
+    /// answer.
     fn count_sealed(&self, after: Option<Place>) -> impl Future<Output = Result<Step<Counted>, StoreError>>;
 
     /// Walks over records: at most `most`, and no more than [`limits::RESEALED_BYTES`] of

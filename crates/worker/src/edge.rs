@@ -7,7 +7,8 @@
 //! workspaces' names (they may have become a member a second ago), and two entries that never were true together (so
 //! that nobody sees what was attached after they had left the workspace).
 
-use std::convert::Infallible;
+mod sealings;
+
 use std::rc::Rc;
 
 use futures_util::future::join;
@@ -23,7 +24,7 @@ use serde::de::DeserializeOwned;
 
 use crate::entry::{Connection, Entry, Facts, Memberships, Of};
 use crate::owners::Owners;
-use crate::protocol::{Ask, AskDirectory, Operation, decode, encode};
+use crate::protocol::{Ask, AskDirectory, AskTenant, Operation, decode, encode};
 use crate::settings::Reads;
 use crate::surroundings::{Authority, Kv, Whom};
 
@@ -102,17 +103,17 @@ impl<K: Kv, A: Authority, H: Host> EdgeStore<K, A, H> {
     }
 
     async fn ask<T: DeserializeOwned>(&self, caller: &Caller, operation: Operation) -> Result<T, StoreError> {
-        let ask = Ask {
+        let ask = AskTenant::Store(Ask {
             caller: caller.clone(),
             operation,
-        };
+        });
         let told = self.inner.authority.ask(Whom::Tenant(&caller.tenant), encode(&ask));
         decode::<Result<T, StoreError>>(&told.await?)?
     }
 }
 
 impl<K: Kv, A: Authority, H: Host> Store for EdgeStore<K, A, H> {
-    type Sealings = Infallible;
+    type Sealings = Self;
 
     async fn create(&self, caller: &Caller, record: Record) -> Result<CreateOutcome, StoreError> {
         self.ask(caller, Operation::Create(record)).await
@@ -194,5 +195,9 @@ impl<K: Kv, A: Authority, H: Host> Store for EdgeStore<K, A, H> {
     async fn ready(&self) -> Result<(), StoreError> {
         let told = self.inner.authority.ask(Whom::Directory, encode(&AskDirectory::Ready));
         decode::<Result<(), StoreError>>(&told.await?)?
+    }
+
+    fn sealings(&self) -> Option<&Self> {
+        Some(self)
     }
 }

@@ -1,18 +1,59 @@
 //! What a Worker asks a Durable Object, and what it is told: a byte for the version, then postcard.
 //!
-//! An answer is the `Result` that [`Store`](patchbay_core::store::Store) gives for the operation asked for. A deploy
-//! runs two versions side by side for some seconds. Where one does not understand the other the request is refused as
-//! unavailable, and nothing was done, or for an answer that is not understood, it may have been done.
+//! An answer is the `Result` that [`Store`](patchbay_core::store::Store) or
+//! [`Sealings`](patchbay_core::rotation::Sealings) gives for what is asked for. A deploy runs two versions side by side for
+//! some seconds. Where one does not understand the other the request is refused as unavailable, and nothing was done, or
+//! for an answer that is not understood, it may have been done.
 
 use patchbay_core::model::{Caller, ConnectionId, Name, Person, Record, Tenant, Timestamp, WorkspaceId};
+use patchbay_core::rotation::{Place, Replacement, Wanted};
 use patchbay_core::store::{AddMember, Attach, ListQuery, Lookup, StoreError, WorkspacesOf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// The version of messages, both ways. It rises when anything in them changes, the core's nouns included.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 
 /// What a tenant's object is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AskTenant {
+    /// On a caller's behalf.
+    Store(Ask),
+    /// On nobody's behalf: about all that this tenant has.
+    Sealings(Tenant, OfSealings),
+}
+
+impl AskTenant {
+    /// Whose object it is for.
+    pub fn tenant(&self) -> &Tenant {
+        match self {
+            Self::Store(ask) => &ask.caller.tenant,
+            Self::Sealings(tenant, _) => tenant,
+        }
+    }
+
+    /// Whether it can change anything.
+    pub fn writes(&self) -> bool {
+        match self {
+            Self::Store(ask) => ask.operation.writes(),
+            Self::Sealings(_, OfSealings::Count | OfSealings::Sealed(..)) => false,
+            Self::Sealings(_, OfSealings::Replace(_)) => true,
+        }
+    }
+}
+
+/// One operation of [`Sealings`](patchbay_core::rotation::Sealings), within one tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OfSealings {
+    /// `count_sealed`, in one step: told a [`Counted`](patchbay_core::rotation::Counted) alone.
+    Count,
+    /// `sealed`.
+    Sealed(Wanted, Option<Place>, u16),
+    /// `replace_sealed`.
+    Replace(Vec<Replacement>),
+}
+
+/// An operation, and who asks for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ask {
     /// Who asks.
@@ -49,8 +90,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// Whether it can change anything.
-    pub fn writes(&self) -> bool {
+    fn writes(&self) -> bool {
         !matches!(
             self,
             Self::Get(_) | Self::List(_) | Self::ListWorkspaces(..) | Self::Members(_)
@@ -96,7 +136,10 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
 
 #[cfg(test)]
 mod tests {
-    use patchbay_core::model::{Attached, AttachmentId, Member, Role, Subject, Workspaces};
+    use std::collections::BTreeMap;
+
+    use patchbay_core::model::{Attached, AttachmentId, KeyId, Member, Role, Sealed, Subject, Workspaces};
+    use patchbay_core::rotation::{Counted, Held, Step, Unreadable};
     use patchbay_core::store::{AttachOutcome, DeleteOutcome, MembersOutcome};
 
     use super::*;
@@ -115,16 +158,16 @@ mod tests {
     }
 
     fn asks(operation: Operation) -> Vec<u8> {
-        encode(&Ask {
+        encode(&AskTenant::Store(Ask {
             caller: caller(),
             operation,
-        })
+        }))
     }
 
     /// If this fails the messages have changed: then [`VERSION`] rises.
     #[test]
     fn the_messages_are_what_they_were() {
-        let head = [VERSION, 1, b't', 1, b's', 1, 1, b'e', 1];
+        let head = [VERSION, 0, 1, b't', 1, b's', 1, 1, b'e', 1];
         let ask = |rest: &[u8]| [&head[..], rest].concat();
         let workspace = WorkspaceId::new(7).unwrap();
         let id = ConnectionId::from_bytes([9; 16]);
@@ -167,6 +210,25 @@ mod tests {
         let remove = Operation::RemoveMember(workspace, person.clone());
         assert_eq!(asks(remove), ask(&[10, 7, 1, 1, b'e']));
 
+        let of_sealings = |of| encode(&AskTenant::Sealings(caller().tenant, of));
+        let ask = |rest: &[u8]| [&[VERSION, 1, 1, b't'], rest].concat();
+        let key = |id| KeyId::new(id).unwrap();
+        assert_eq!(of_sealings(OfSealings::Count), ask(&[0]));
+        let sealed = OfSealings::Sealed(Wanted::SealedOtherwise(key("k")), Some(Place("p".into())), 300);
+        assert_eq!(of_sealings(sealed), ask(&[1, 1, 1, b'k', 1, 1, b'p', 0xac, 2]));
+        let replacement = Replacement {
+            tenant: caller().tenant,
+            name: name("c"),
+            id,
+            expected: key("j"),
+            sealed: Sealed {
+                key_id: key("k"),
+                bytes: vec![1, 2],
+            },
+        };
+        let expected = [&[2, 1, 1, b't', 1, b'c'], &[9; 16][..], &[1, b'j', 1, b'k', 2, 1, 2]].concat();
+        assert_eq!(of_sealings(OfSealings::Replace(vec![replacement])), ask(&expected));
+
         let told = |outcome: Result<DeleteOutcome, StoreError>| encode(&outcome);
         assert_eq!(told(Err(StoreError::Busy("b".into()))), [VERSION, 1, 0, 1, b'b']);
         let attached = vec![Attached {
@@ -185,22 +247,37 @@ mod tests {
             encode(&Ok::<_, StoreError>(attached)),
             [&[VERSION, 0, 0][..], &[8; 16]].concat()
         );
+        let counted = Counted {
+            under: BTreeMap::from([(key("k"), 300)]),
+            unreadable: 1,
+        };
+        let expected = [VERSION, 0, 1, 1, b'k', 0xac, 2, 1];
+        assert_eq!(encode(&Ok::<_, StoreError>(counted)), expected);
+        let step = Step {
+            found: vec![Err::<Held, _>(Unreadable {
+                at: "a".into(),
+                why: "w".into(),
+            })],
+            next: Some(Place("p".into())),
+        };
+        let expected = [VERSION, 0, 1, 1, 1, b'a', 1, b'w', 1, 1, b'p'];
+        assert_eq!(encode(&Ok::<_, StoreError>(step)), expected);
     }
 
     #[test]
     fn what_another_version_says_is_unavailable_and_never_taken_for_something_else() {
         let good = asks(Operation::Delete(name("c")));
-        assert!(decode::<Ask>(&good).is_ok());
+        assert!(decode::<AskTenant>(&good).is_ok());
         let mut newer = good.clone();
         newer[0] = VERSION + 1;
         let mut unknown = good.clone();
-        unknown[9] = 200;
+        unknown[10] = 200;
         let mut invalid = good.clone();
-        invalid[11] = b'\n';
+        invalid[12] = b'\n';
         let mut wrong = vec![newer, unknown, invalid, [good.as_slice(), &[0]].concat()];
         wrong.extend((0..good.len()).map(|length| good[..length].to_vec()));
         for message in wrong {
-            let refused = decode::<Ask>(&message);
+            let refused = decode::<AskTenant>(&message);
             assert!(
                 matches!(refused, Err(StoreError::Unavailable(_))),
                 "{message:?}: {refused:?}"

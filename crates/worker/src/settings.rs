@@ -114,16 +114,6 @@ fn reads(variables: &Variables) -> Result<Reads, WrongSetting> {
     })
 }
 
-impl Reads {
-    /// For how long KV may hold an entry that counts, in seconds: where it is not read, one from before that was decided.
-    pub(crate) fn max_age(self) -> u32 {
-        match self {
-            Self::Edge { max_age } => max_age,
-            Self::Strong => MOST_AGE,
-        }
-    }
-}
-
 /// What a variable's value means; `None` where it means nothing.
 fn choose<T>(
     variables: &Variables,

@@ -43,6 +43,12 @@ pub trait Authority {
     /// [`StoreError::Busy`] where the runtime says that the object is overloaded and did nothing,
     /// [`StoreError::Unavailable`] where no answer came.
     fn ask(&self, whom: Whom<'_>, message: Vec<u8>) -> impl Future<Output = Result<Vec<u8>, StoreError>>;
+
+    /// As [`Self::ask`], for a request that asks many objects one after the other and keeps none of their answers: what one
+    /// takes of a bounded memory is given back with it.
+    fn ask_in_passing(&self, whom: Whom<'_>, message: Vec<u8>) -> impl Future<Output = Result<Vec<u8>, StoreError>> {
+        self.ask(whom, message)
+    }
 }
 
 /// What a Durable Object has around it, beside its database.

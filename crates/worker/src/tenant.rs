@@ -8,13 +8,13 @@ use patchbay_core::access;
 use patchbay_core::model::{Tenant, Timestamp};
 use patchbay_core::store::StoreError;
 use patchbay_sql::database::{Database, Statements};
-use patchbay_sql::{connections, members, schema, workspaces};
+use patchbay_sql::{connections, members, schema, sealings, workspaces};
 use serde::Serialize;
 
 use crate::directory::newest;
 use crate::entry::Of;
 use crate::outbox::{self, Write};
-use crate::protocol::{Ask, AskDirectory, Operation, decode, encode};
+use crate::protocol::{Ask, AskDirectory, AskTenant, OfSealings, Operation, decode, encode};
 use crate::settings::Reads;
 use crate::surroundings::{Around, Authority, Kv, KvError, Whom};
 
@@ -29,8 +29,6 @@ pub const MOST_HELD: usize = 4 * 8 * 1024 * 1024;
 const WRITES_AT_ONCE: usize = 6;
 /// Writes to KV in one turn: a Worker has a thousand calls to KV an invocation. What is left is for the next.
 const WRITES_A_TURN: usize = 500;
-/// How long an entry is remembered after its lease, in microseconds: a reader's clock may be late.
-const GRACE: i64 = 60_000_000;
 /// An entry is written anew when somebody asks for it after this part of its lease: not at each of thousands of reads
 /// while KV is yet to show what was written.
 const RENEWED_AFTER: i64 = 3;
@@ -84,7 +82,7 @@ impl<D: Database + Statements, K: Kv, A: Authority, R: Around> TenantObject<D, K
         }
     }
 
-    /// Answers one message: an [`Ask`], told the `Result` of the operation asked for. What was changed is durable
+    /// Answers one message: an [`AskTenant`], told the `Result` of the operation asked for. What was changed is durable
     /// then. KV follows when [`Self::wake`] is called. Cancel-safe: a change is whole or absent.
     pub async fn answer(&self, message: &[u8]) -> Vec<u8> {
         let answered = self.answered(message).await;
@@ -98,13 +96,13 @@ impl<D: Database + Statements, K: Kv, A: Authority, R: Around> TenantObject<D, K
             ))
         };
         let _slot = self.in_flight.more(1, MOST_IN_FLIGHT).ok_or_else(busy)?;
-        let ask: Ask = decode(message)?;
+        let ask: AskTenant = decode(message)?;
         self.wake_by(self.prepare()?);
-        let tenant = &ask.caller.tenant;
+        let tenant = ask.tenant();
         if self.tenant.borrow().as_ref().is_some_and(|known| known != tenant) {
             return Err(StoreError::Damaged("the object is another tenant's".into()));
         }
-        if ask.operation.writes() {
+        if ask.writes() {
             let answer = self.write(&ask).await?;
             self.around.durable().await?;
             return Ok(answer);
@@ -133,8 +131,8 @@ impl<D: Database + Statements, K: Kv, A: Authority, R: Around> TenantObject<D, K
     }
 
     /// Makes a change, and the answer.
-    async fn write(&self, ask: &Ask) -> Result<Vec<u8>, StoreError> {
-        let tenant = &ask.caller.tenant;
+    async fn write(&self, ask: &AskTenant) -> Result<Vec<u8>, StoreError> {
+        let tenant = ask.tenant();
         let first_write = self.tenant.borrow().is_none();
         if first_write {
             let enter = encode(&AskDirectory::Enter(tenant.clone()));
@@ -145,7 +143,7 @@ impl<D: Database + Statements, K: Kv, A: Authority, R: Around> TenantObject<D, K
             if first_write {
                 outbox::set_tenant(statements, tenant)?;
             }
-            let answer = perform(statements, ask)?;
+            let answer = self.perform(statements, ask)?;
             Ok::<_, StoreError>((answer, outbox::next_due(statements)?))
         })?;
         if first_write {
@@ -156,17 +154,23 @@ impl<D: Database + Statements, K: Kv, A: Authority, R: Around> TenantObject<D, K
     }
 
     /// Reads, and asks for what KV could have answered from.
-    fn read(&self, ask: &Ask) -> Result<Vec<u8>, StoreError> {
-        let caller = &ask.caller;
+    fn read(&self, ask: &AskTenant) -> Result<Vec<u8>, StoreError> {
         // Nothing else runs until this turn ends, so this is of one moment without a transaction, which would be a
         // write to the runtime.
-        let (Operation::Get(lookup), Reads::Edge { .. }) = (&ask.operation, self.reads) else {
-            return perform(&self.database, ask);
+        let AskTenant::Store(Ask {
+            caller,
+            operation: Operation::Get(lookup),
+        }) = ask
+        else {
+            return self.perform(&self.database, ask);
+        };
+        let Reads::Edge { max_age } = self.reads else {
+            return self.perform(&self.database, ask);
         };
         let seen = connections::get(&self.database, caller, lookup)?;
         if let Some(seen) = &seen {
             let now = self.around.now();
-            let renew_before = before(now, self.lease() / RENEWED_AFTER);
+            let renew_before = Timestamp::from_micros(now.as_micros() - micros(max_age) / RENEWED_AFTER);
             let controls = access::controls(caller, &seen.record.owner);
             let wanting = outbox::wanting(&self.database, caller, lookup, controls, renew_before)?;
             if !wanting.is_empty() {
@@ -216,9 +220,9 @@ impl<D: Database + Statements, K: Kv, A: Authority, R: Around> TenantObject<D, K
                 }
             }
         }
-        let over = before(self.around.now(), self.lease() + GRACE);
+        let now = self.around.now();
         let next = self.database.transaction(|statements| {
-            outbox::forget(statements, over, WRITES_A_TURN)?;
+            outbox::forget(statements, now, WRITES_A_TURN)?;
             outbox::next_due(statements)
         })?;
         self.wake_by(next);
@@ -229,10 +233,13 @@ impl<D: Database + Statements, K: Kv, A: Authority, R: Around> TenantObject<D, K
         let tenant = self.tenant.borrow();
         // Before its first write there is nothing to be kept.
         let Some(tenant) = tenant.as_ref() else { return Ok(None) };
-        let keep = matches!(self.reads, Reads::Edge { .. });
+        let lease = match self.reads {
+            Reads::Edge { max_age } => Some(micros(max_age)),
+            Reads::Strong => None,
+        };
         let now = self.around.now();
         self.database
-            .transaction(|statements| outbox::take(statements, tenant, now, being_written, keep))
+            .transaction(|statements| outbox::take(statements, tenant, now, being_written, lease))
     }
 
     /// Makes one write to KV.
@@ -249,9 +256,12 @@ impl<D: Database + Statements, K: Kv, A: Authority, R: Around> TenantObject<D, K
         (write, outcome)
     }
 
-    /// The lease of entries, in microseconds.
-    fn lease(&self) -> i64 {
-        i64::from(self.reads.max_age()) * 1_000_000
+    /// Does what is asked, and makes the answer.
+    fn perform(&self, statements: &dyn Statements, ask: &AskTenant) -> Result<Vec<u8>, StoreError> {
+        match ask {
+            AskTenant::Store(ask) => of_store(statements, ask),
+            AskTenant::Sealings(_, of) => of_sealings(statements, of, self.around.now()),
+        }
     }
 
     /// Has itself woken at this time, unless it will be before.
@@ -265,8 +275,7 @@ impl<D: Database + Statements, K: Kv, A: Authority, R: Around> TenantObject<D, K
     }
 }
 
-/// Does what is asked, and makes the answer.
-fn perform(statements: &dyn Statements, ask: &Ask) -> Result<Vec<u8>, StoreError> {
+fn of_store(statements: &dyn Statements, ask: &Ask) -> Result<Vec<u8>, StoreError> {
     let caller = &ask.caller;
     Ok(match &ask.operation {
         Operation::Create(record) => told(connections::create(statements, caller, record)?),
@@ -285,12 +294,20 @@ fn perform(statements: &dyn Statements, ask: &Ask) -> Result<Vec<u8>, StoreError
     })
 }
 
+fn of_sealings(statements: &dyn Statements, of: &OfSealings, now: Timestamp) -> Result<Vec<u8>, StoreError> {
+    Ok(match of {
+        OfSealings::Count => told(outbox::count_sealed(statements, now)?),
+        OfSealings::Sealed(wanted, after, most) => told(sealings::sealed(statements, wanted, after.as_ref(), *most)?),
+        OfSealings::Replace(replacements) => told(sealings::replace(statements, replacements)?),
+    })
+}
+
 fn told(outcome: impl Serialize) -> Vec<u8> {
     encode(&Ok::<_, StoreError>(outcome))
 }
 
-fn before(now: Timestamp, micros: i64) -> Timestamp {
-    Timestamp::from_micros(now.as_micros().saturating_sub(micros))
+fn micros(seconds: u32) -> i64 {
+    i64::from(seconds) * 1_000_000
 }
 
 /// How many of something there are.

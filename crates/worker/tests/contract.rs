@@ -36,8 +36,7 @@ async fn holds(reads: Reads, workspaces: Workspaces) {
         requests
     };
     let target = InProcess::new(line.store(kv.clone()), workspaces, setting.answer_bytes).counting(requests);
-    let mut all: Vec<_> = cases().into_iter().chain(operator_cases()).collect();
-    all.retain(|case| case.group != "rotation");
+    let all: Vec<_> = cases().into_iter().chain(operator_cases()).collect();
     let report = run(&target, setting, &all, |_, _| true).await;
     assert!(report.failed.is_empty(), "{:#?}", report.failed);
     assert!(report.passed > 150, "only {} cases applied", report.passed);

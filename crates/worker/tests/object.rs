@@ -15,15 +15,15 @@ use patchbay_core::model::{Caller, ConnectionType, Name, Subject, Tenant};
 use patchbay_core::store::{CreateOutcome, ListOutcome, ListQuery, Lookup, Seen, Store, StoreError};
 use patchbay_testkit::sample::{all, attach, caller, name, record, workspace};
 use patchbay_worker::edge::EdgeStore;
-use patchbay_worker::protocol::{Ask, AskDirectory, Operation, decode, encode};
+use patchbay_worker::protocol::{Ask, AskDirectory, AskTenant, Operation, decode, encode};
 use patchbay_worker::surroundings::{Authority, Kv as _, Whom};
 use patchbay_worker::tenant::{MOST_HELD, MOST_IN_FLIGHT};
 
 fn create(caller: &Caller, number: u8) -> Vec<u8> {
-    encode(&Ask {
+    encode(&AskTenant::Store(Ask {
         caller: caller.clone(),
         operation: Operation::Create(record(number.into(), &format!("c{number}"), caller, 10)),
-    })
+    }))
 }
 
 fn told(answer: &[u8]) -> Result<CreateOutcome, StoreError> {
@@ -131,10 +131,10 @@ async fn an_object_holds_so_many_bytes_of_lists_at_a_time_and_is_busy_beyond() {
         store.create(&ann, made).await.unwrap();
     }
     let list = |limit| {
-        encode(&Ask {
+        encode(&AskTenant::Store(Ask {
             caller: ann.clone(),
             operation: Operation::List(ListQuery { limit, ..all() }),
-        })
+        }))
     };
     let (long, short) = (list(None), list(Some(1)));
     let object = line.object(&ann.tenant);

@@ -58,7 +58,8 @@ pub fn rotate(url: &Url) -> anyhow::Result<()> {
     ensure!(
         others == 0,
         "{}: the server's log names what does not open. Put keys that are missing back into its ring, see that every server \
-         has {key} first, and run it again",
+         has {key} first, and run it again. A Worker also counts what KV may show late, which is over by itself: run it again \
+         later",
         rotation::not_sealed(others, key)
     );
     Ok(())

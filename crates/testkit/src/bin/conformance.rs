@@ -20,9 +20,6 @@ struct Arguments {
     /// It knows the operator of those settings, though authentication may be off.
     #[arg(long)]
     operator: bool,
-    /// It cannot rotate its keys.
-    #[arg(long)]
-    without_rotation: bool,
     /// It keeps an audit trail of its own.
     #[arg(long)]
     trail: bool,
@@ -74,9 +71,6 @@ async fn main() -> anyhow::Result<ExitCode> {
     }
     if arguments.callers || arguments.operator {
         cases.extend(operator_cases());
-    }
-    if arguments.without_rotation {
-        cases.retain(|case| case.group != "rotation");
     }
     let target = Patient::new(&address, Duration::from_secs(arguments.stale_seconds));
     let report = run(&target, setting, &cases, |case, outcome| {

@@ -2,9 +2,10 @@
 //! database.
 //!
 //! A row of `kept` stands for an entry that KV holds, or may hold. It comes into being when a read that KV could not
-//! answer asks for it. After the entry's lease is over, and unless something is due for it, it is forgotten when the
-//! object next writes to KV. So what is never read costs no write to KV. `due_at` says when the entry is to be written
-//! next; triggers set it, so that whatever changes the tables marks the entries in the very same transaction.
+//! answer asks for it. Once the entry is [good](GRACE) for no reader any more, and unless something is due for it, it is
+//! forgotten when the object next writes to KV. So what is never read costs no write to KV. `due_at` says when the entry
+//! is to be written next; triggers set it, so that whatever changes the tables marks the entries in the very same
+//! transaction.
 //!
 //! A write that failed, or of which the object did not live to hear, may be done all the same, and after later ones. So
 //! an entry stays due, whatever else is written or changes, until a write succeeds that began when all such were over.
@@ -15,20 +16,25 @@
 
 mod statements;
 
-use patchbay_core::model::{Caller, ConnectionId, Name, Subject, Tenant, Timestamp};
+use patchbay_core::model::{Caller, ConnectionId, KeyId, Name, Subject, Tenant, Timestamp};
+use patchbay_core::rotation::Counted;
 use patchbay_core::store::{ListWorkspacesOutcome, Lookup, StoreError, WorkspacesOf};
 use patchbay_sql::database::{Row, Statements, Value, all, first, int, text};
-use patchbay_sql::{connections, workspaces};
+use patchbay_sql::{connections, sealings, workspaces};
 
 pub(crate) use self::statements::SCHEMA;
 use self::statements::{
-    DUE, FAILED, FORGET, GOOD, MOMENT, NEXT_DUE, SET_TENANT, SINCE_BY_ID, SINCE_BY_NAME, SINCE_OF_CALLER, TAKE, TENANT,
-    WANT, WRITTEN,
+    COUNT_LEFT, DUE, FAILED, FORGET, FORGET_LEFT, GOOD, MOMENT, NEXT_DUE, SET_TENANT, SINCE_BY_ID, SINCE_BY_NAME,
+    SINCE_OF_CALLER, TAKE, TENANT, WANT, WRITTEN,
 };
 use crate::entry::{Connection, Entry, Memberships, Of, Reading};
 
 /// After so long, in microseconds, a write is over: it is done, or never will be.
 const OVER_AFTER: i64 = 60_000_000;
+/// How long after its lease an entry may be good for a reader, in microseconds, whatever becomes of the writes of its key:
+/// the reader's clock may be late; and where readers are told of a longer lease by now, KV is what ends it, which counts
+/// from the end of the write and may be late itself.
+const GRACE: i64 = 2 * OVER_AFTER;
 /// The longest wait before a write that failed is tried again, in seconds.
 const LONGEST_WAIT: i64 = 60;
 
@@ -147,13 +153,14 @@ pub(crate) struct Write {
 }
 
 /// Takes the next entry that is due, those apart that are being written. Until it is heard of the write, it counts as
-/// one that may have been made or not. Without `keep` nothing is kept in KV any more.
+/// one that may have been made or not. `lease` is for how long a reader takes an entry, in microseconds; without one,
+/// nothing is kept in KV any more.
 pub(crate) fn take(
     statements: &dyn Statements,
     tenant: &Tenant,
     now: Timestamp,
     being_written: &[Of],
-    keep: bool,
+    lease: Option<i64>,
 ) -> Result<Option<Write>, StoreError> {
     let most = i64::try_from(being_written.len()).unwrap_or(i64::MAX).saturating_add(1);
     let due = all(statements, DUE, &[now.as_micros().into(), most.into()], |row| {
@@ -167,15 +174,15 @@ pub(crate) fn take(
         return Ok(None);
     };
     let moment = first(statements, MOMENT, &[], |row| int(row, 0))?.unwrap_or(0);
-    let value = if keep {
-        value(statements, tenant, &of, now, moment)?
-    } else {
-        None
+    let value = match lease {
+        Some(_) => value(statements, tenant, &of, now, moment)?,
+        None => None,
     };
+    let good_until = lease.map_or(0, |lease| now.as_micros() + lease + GRACE);
     let over_at = now.as_micros() + OVER_AFTER;
     let [kind, what, email] = row(&of);
-    let params = [kind, what, email, now.as_micros().into(), moment.into(), over_at.into()];
-    statements.execute(TAKE, &params)?;
+    let [tried_at, moment, due_at, good_until] = [now.as_micros(), moment, over_at, good_until].map(Value::Int);
+    statements.execute(TAKE, &[kind, what, email, tried_at, moment, due_at, good_until])?;
     let key = of.key(tenant);
     Ok(Some(Write {
         of,
@@ -245,8 +252,27 @@ pub(crate) fn settle(
     }
 }
 
-/// Forgets up to `most` of the entries that were written before this time, and for which nothing is due.
-pub(crate) fn forget(statements: &dyn Statements, written_before: Timestamp, most: usize) -> Result<(), StoreError> {
+/// Forgets up to `most` of the entries that are good for no reader any more, and for which nothing is due.
+pub(crate) fn forget(statements: &dyn Statements, now: Timestamp, most: usize) -> Result<(), StoreError> {
     let most = i64::try_from(most).unwrap_or(i64::MAX);
-    statements.execute(FORGET, &[written_before.as_micros().into(), most.into()])
+    let params = [now.as_micros().into(), most.into()];
+    statements.execute(FORGET, &params)?;
+    statements.execute(FORGET_LEFT, &params)
+}
+
+/// What each key is needed for: the records that it seals; or, where it seals none any more, the entries in KV which it
+/// sealed and which may be good for a reader still. None of these was written to KV after the last record was sealed with
+/// another key, or deleted; so all are over a lease and [`GRACE`] later, whatever KV did of what it was told.
+pub(crate) fn count_sealed(statements: &dyn Statements, now: Timestamp) -> Result<Counted, StoreError> {
+    let mut counted = sealings::count(statements)?;
+    let left = all(statements, COUNT_LEFT, &[now.as_micros().into()], |row| {
+        Ok((KeyId::new(text(row, 0)?), int(row, 1)?.unsigned_abs()))
+    })?;
+    for (key, entries) in left {
+        // A key id that is none was never in KV.
+        if let Ok(key) = key {
+            counted.under.entry(key).or_insert(entries);
+        }
+    }
+    Ok(counted)
 }

@@ -162,6 +162,19 @@ impl Authority for Objects {
         let told = told.map_err(|error| unreached(&JsValue::from(error)))?;
         told.ok_or_else(|| StoreError::Busy(FULL.into()))
     }
+
+    async fn ask_in_passing(&self, whom: Whom<'_>, message: Vec<u8>) -> Result<Vec<u8>, StoreError> {
+        count(&self.usage.object_requests);
+        let passing = Self {
+            bindings: self.bindings.clone(),
+            usage: Usage::of(&self.usage.memory),
+        };
+        // The message may be as long as an answer: what an object told, sealed anew.
+        if !passing.usage.hold(message.len()) {
+            return Err(StoreError::Busy(FULL.into()));
+        }
+        passing.ask(whom, message).await
+    }
 }
 
 impl Objects {

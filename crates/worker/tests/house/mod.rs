@@ -14,7 +14,7 @@ use patchbay_sql::database::{Database, EachRow, Statements, Value};
 use patchbay_testkit::sample;
 use patchbay_worker::directory::DirectoryObject;
 use patchbay_worker::edge::EdgeStore;
-use patchbay_worker::protocol::{Ask, Operation, decode, encode};
+use patchbay_worker::protocol::{Ask, AskTenant, Operation, decode, encode};
 use patchbay_worker::settings::Reads;
 use patchbay_worker::surroundings::{Around, Authority, Kv, KvError, Whom};
 use patchbay_worker::tenant::{Followed, TenantObject};
@@ -454,7 +454,8 @@ impl<K: Kv + Clone> Line<K> {
 
     async fn told<T: DeserializeOwned>(&self, tenant: &Tenant, operation: Operation) -> T {
         let caller = sample::caller(tenant.as_str(), "root", true);
-        let told = self.ask(Whom::Tenant(tenant), encode(&Ask { caller, operation })).await;
+        let ask = encode(&AskTenant::Store(Ask { caller, operation }));
+        let told = self.ask(Whom::Tenant(tenant), ask).await;
         decode::<Result<T, StoreError>>(&told.unwrap()).unwrap().unwrap()
     }
 }

@@ -15,7 +15,7 @@ use patchbay_testkit::model::{Past, Since};
 use patchbay_testkit::sample::{self, all, name, workspace};
 use patchbay_testkit::{Behaviour, MemoryStore, StaleKv};
 use patchbay_worker::edge::EdgeStore;
-use patchbay_worker::protocol::{Ask, Operation, decode, encode};
+use patchbay_worker::protocol::{Ask, AskTenant, Operation, decode, encode};
 use patchbay_worker::settings::Reads;
 use patchbay_worker::surroundings::{Authority, Kv, KvError, Whom};
 
@@ -95,7 +95,15 @@ struct Way {
 
 impl Authority for Way {
     async fn ask(&self, whom: Whom<'_>, message: Vec<u8>) -> Result<Vec<u8>, StoreError> {
-        if self.misses_are_refusals && matches!(decode::<Ask>(&message)?.operation, Operation::Get(_)) {
+        let ask: AskTenant = decode(&message)?;
+        let is_get = matches!(
+            ask,
+            AskTenant::Store(Ask {
+                operation: Operation::Get(_),
+                ..
+            })
+        );
+        if self.misses_are_refusals && is_get {
             return Ok(encode(&Ok::<_, StoreError>(None::<Seen>)));
         }
         self.line.ask(whom, message).await
