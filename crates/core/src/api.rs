@@ -422,6 +422,7 @@ impl<S: Store, H: Host> Patchbay<S, H> {
                 host,
                 config,
                 readiness: Arc::default(),
+                one_log_line: false,
             },
         }
     }
@@ -444,6 +445,14 @@ impl<S: Store, H: Host> Patchbay<S, H> {
     #[must_use]
     pub fn with_audit(mut self, audit: bool) -> Self {
         self.audit = audit;
+        self
+    }
+
+    /// With records that have one line each, for a platform that bounds what is logged of a call: a list that gives the
+    /// details of more connections than a line names has to be asked for in pages.
+    #[must_use]
+    pub fn with_one_log_line(mut self) -> Self {
+        self.registry.one_log_line = true;
         self
     }
 

@@ -21,8 +21,8 @@ use crate::store::{
 };
 use crate::wire::{Json, role_text};
 
-/// Connections that one line of a log names at most: platforms cut lines off that are longer than 256 KiB.
-const IDS_A_LOG_LINE: usize = 4_000;
+/// Connections that one line of a log names at most, in some 160 KB: platforms cut off what is longer than 256 KB.
+pub(crate) const IDS_A_LOG_LINE: u16 = 4_000;
 
 /// What a reviewer tells records apart by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,7 +139,7 @@ impl Record {
     /// The lines for a platform's log, each a JSON object whose one field `audit`, the marker to look for, is the
     /// record. There are several only where it names so many connections that the platform would cut one off.
     pub fn log_lines(&self) -> impl Iterator<Item = String> {
-        let mut parts = self.connections.chunks(IDS_A_LOG_LINE);
+        let mut parts = self.connections.chunks(IDS_A_LOG_LINE.into());
         let first = parts.next().unwrap_or_default();
         std::iter::once(first).chain(parts).map(|part| {
             text(|json| {
@@ -385,6 +385,11 @@ impl Note {
         if let Some(record) = &mut *self.record() {
             what(record);
         }
+    }
+
+    /// Whether there is to be a record.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.record().is_some()
     }
 
     /// What `read` makes of what is known so far.

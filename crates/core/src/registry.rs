@@ -33,6 +33,8 @@ pub(crate) struct Registry<S, H> {
     pub(crate) host: H,
     pub(crate) config: Config,
     pub(crate) readiness: Arc<Readiness>,
+    /// Whether a record has to fit into one line of a log.
+    pub(crate) one_log_line: bool,
 }
 
 /// The store of one request, which keeps the records of its changes if the store keeps any.
@@ -183,11 +185,12 @@ impl<S: Store, H: Host> Registry<S, H> {
             })
             .transpose()?;
         let limit = limit.or(after.as_ref().map(|_| limits::DEFAULT_PAGE));
+        let bounded_by_record = self.one_log_line && wanted && note.is_kept();
         let query = ListQuery {
             workspace,
             workspaces: self.config.workspaces,
             after,
-            limit,
+            limit: limit.or(bounded_by_record.then_some(audit::IDS_A_LOG_LINE)),
             details: wanted,
             most_bytes: most_of_rows(bound),
         };

@@ -194,6 +194,47 @@ async fn what_comes_to_no_operation_leaves_none_and_what_may_be_done_all_the_sam
 }
 
 #[tokio::test]
+async fn a_list_that_one_line_of_a_log_cannot_name_is_asked_for_in_pages_where_the_log_takes_no_more() {
+    let House { ann, .. } = House::new();
+    for number in 0..4_001 {
+        let body = json!({"name": format!("{number:04}"), "type": "T"});
+        assert_eq!(call(&ann, "connections/create", body).await.response.status(), 200);
+    }
+    let lines = |answer: &Answer| answer.audit.as_ref().map_or(0, |record| record.log_lines().count());
+    let whole = call(&ann, "connections/list", json!({})).await;
+    assert_eq!((whole.response.status().as_u16(), lines(&whole)), (200, 2));
+
+    let ann = ann.with_one_log_line();
+    let refused = call(&ann, "connections/list", json!({})).await;
+    assert_eq!((refused.response.status().as_u16(), lines(&refused)), (413, 1));
+    for body in [json!({"limit": 1000}), json!({"details": false})] {
+        let answer = call(&ann, "connections/list", body).await;
+        assert_eq!((answer.response.status().as_u16(), lines(&answer)), (200, 1));
+    }
+    assert_eq!(
+        call(&ann, "connections/delete", json!({"name": "0000"}))
+            .await
+            .response
+            .status(),
+        204
+    );
+    let whole = call(&ann, "connections/list", json!({})).await;
+    assert_eq!((whole.response.status().as_u16(), lines(&whole)), (200, 1));
+    let unrecorded = ann.with_audit(false);
+    assert_eq!(
+        call(&unrecorded, "connections/create", json!({"name": "0000", "type": "T"}))
+            .await
+            .response
+            .status(),
+        200
+    );
+    assert_eq!(
+        call(&unrecorded, "connections/list", json!({})).await.response.status(),
+        200
+    );
+}
+
+#[tokio::test]
 async fn where_nobody_is_known_there_are_no_records_unless_they_are_asked_for() {
     let House { ann, .. } = House::new();
     let ann = ann.with_audit(false);
