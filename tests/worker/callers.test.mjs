@@ -1,15 +1,9 @@
 // Callers who bring tokens of an issuer: whom the Worker answers, and what it never says.
 
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import test from 'node:test';
 
-import { eventually, folder, ok, start } from './home.mjs';
-
-/** The issuer of the testkit: settings, and tokens under their names. */
-const issuer = () => JSON.parse(execFileSync(process.env.ISSUER, { encoding: 'utf8' }));
-
-const bearer = (token) => ({ headers: { authorization: `Bearer ${token}` } });
+import { bearer, eventually, folder, issuer, ok, start } from './home.mjs';
 
 test('right tokens are taken, wrong ones are not, and none is in the log', async (t) => {
   const home = await start(t, await folder(t), { settings: issuer().settings });

@@ -1,6 +1,6 @@
 // The Worker as a process of its own: started on a folder, asked, listened to, stopped and killed.
 
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -12,6 +12,12 @@ const { WORKER, WORKER_THAT_PANICS, WORKER_CONFIG, WORKER_SECRETS } = process.en
 
 /** The bundles that are tested. */
 export const bundles = { deployed: WORKER, panicking: WORKER_THAT_PANICS };
+
+/** The issuer of the testkit: settings, and tokens under their names. */
+export const issuer = () => JSON.parse(execFileSync(process.env.ISSUER, { encoding: 'utf8' }));
+
+/** What a request brings beside its body where its caller has this token. */
+export const bearer = (token) => ({ headers: { authorization: `Bearer ${token}` } });
 
 /** A folder for what a Worker keeps; removed with the test `t`. */
 export async function folder(t) {

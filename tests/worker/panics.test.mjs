@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
-import { bundles, folder, ok, start } from './home.mjs';
+import { bearer, bundles, eventually, folder, issuer, ok, start } from './home.mjs';
 
 const CLIENTS = 64;
 const PANICS = 32;
@@ -34,6 +34,15 @@ for (const [where, said] of [['worker', 500], ['object', 503]]) {
     }
   });
 }
+
+test('a request that panics leaves its audit record all the same', async (t) => {
+  const home = await start(t, await folder(t), { main: bundles.panicking, settings: issuer().settings });
+  const { headers } = bearer(Object.values(issuer().good)[0]);
+  const panics = { headers: { ...headers, 'x-patchbay-panic': 'worker' } };
+  ok(await home.ask('connections/create', { name: 'a', type: 'KAFKA' }, panics), 500);
+  const { name, outcome, status } = await eventually(() => home.records[0], 'there is no record');
+  assert.deepEqual({ name, outcome, status }, { name: 'a', outcome: 'failed', status: 500 });
+});
 
 test('what is deployed has no way to be made to panic', async (t) => {
   const home = await start(t, await folder(t));

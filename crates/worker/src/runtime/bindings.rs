@@ -48,9 +48,9 @@ pub struct Usage {
     memory: Memory,
     /// What it holds of that.
     held: RefCell<Vec<Share>>,
-    /// Whether the tenant's object is to panic.
+    /// What is to panic.
     #[cfg(feature = "test-trigger")]
-    pub panic: Cell<bool>,
+    pub panic: Cell<Option<super::trigger::Wanted>>,
 }
 
 impl Bindings {
@@ -193,11 +193,7 @@ impl Objects {
         // Only the body says anything, but a request must have some address.
         let address = "http://object/";
         #[cfg(feature = "test-trigger")]
-        let address = if self.usage.panic.get() {
-            super::trigger::ADDRESS
-        } else {
-            address
-        };
+        let address = super::trigger::address(self.usage.panic.get()).unwrap_or(address);
         let request = Request::new_with_init(address, &init)?;
         let mut response = object.fetch_with_request(request).await?;
         // What changes something is told in a few bytes, so this refuses only what can be asked for again.

@@ -95,10 +95,12 @@ async fn serve(isolate: &Isolate, usage: &Rc<Usage>, head: &Parts, request: web_
     } else {
         Err(Refusal::Busy)
     };
-    match body {
-        Ok(body) => patchbay.answer(admitted, body).await,
-        Err(refusal) => admitted.refuse(refusal),
-    }
+    let answered = match body {
+        // A request that panics here leaves its audit record all the same.
+        Ok(body) => caught(patchbay.answer(admitted.clone(), body)).await,
+        Err(refusal) => return admitted.refuse(refusal),
+    };
+    answered.unwrap_or_else(|_| admitted.refuse(Refusal::Failed))
 }
 
 /// Admits a request by its head. Nothing but an issuer's keys is ever awaited for that, and another request may be the one
