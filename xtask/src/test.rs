@@ -395,13 +395,18 @@ pub fn built<const N: usize>(names: [&str; N]) -> anyhow::Result<[PathBuf; N]> {
 
 /// The variables by which a home knows the tokens of the testkit's issuer and of its operator.
 fn issuer() -> anyhow::Result<Vec<(String, String)>> {
+    let [binary] = built(["patchbay-issuer"])?;
+    settings(&mut command(binary))
+}
+
+/// The variables that a binary of the testkit prints as JSON, under `settings`.
+fn settings(binary: &mut Command) -> anyhow::Result<Vec<(String, String)>> {
     #[derive(Deserialize)]
-    struct Issuer {
+    struct Printed {
         settings: BTreeMap<String, String>,
     }
-    let [binary] = built(["patchbay-issuer"])?;
-    let issuer: Issuer = serde_json::from_str(&output(&mut command(binary))?)?;
-    Ok(issuer.settings.into_iter().collect())
+    let printed: Printed = serde_json::from_str(&output(binary)?)?;
+    Ok(printed.settings.into_iter().collect())
 }
 
 /// pytest on a suite, with the packages of a suite.
@@ -484,21 +489,36 @@ fn against(
     })
 }
 
-/// Takes canaries through a Worker that logs all it can, and looks for them in its answers, its log and all that workerd
-/// keeps.
+/// Takes canaries through a Worker that asks for tokens and logs all it can, and looks for them in its answers, its log and
+/// all that workerd keeps; then again while it can open nothing of what it keeps.
 fn worker_canaries(cache: &Cache) -> anyhow::Result<()> {
     let [canaries] = built(["patchbay-canaries"])?;
+    let callers = settings(command(&canaries).arg("settings"))?;
     let folder = tempfile::tempdir().context("no folder for what it stores")?;
     let log = File::create(folder.path().join("log"))?;
     let data = folder.path().join("data");
-    let mut serve = worker::deployed(cache)?.serve_with(&data, &[("PATCHBAY_LOG", "requests")]);
-    let server = Server::start(serve.stderr(log))?;
-    let mut fly = command(canaries);
-    let (success, _) = watch(fly.arg(&server.url).arg("--folder").arg(folder.path()))?;
-    server.stop()?;
-    ensure!(
-        success,
-        "a secret leaked, or the Worker did not do what it was asked to"
-    );
+    let worker = worker::deployed(cache)?;
+    // The key that seals first, another one of its id, and one of another id.
+    let [key, other] = ["A", "B"].map(|letter| letter.repeat(42) + "A");
+    let rings = [format!("k1:{key}"), format!("k1:{other}"), format!("k2:{other}")];
+    let tasks: [&[&str]; 3] = [
+        &["fly", "--place", "/log", "--place", "/blobs/", "--place", "/data/do/"],
+        &["in-vain"],
+        &["in-vain"],
+    ];
+    for (ring, task) in rings.iter().zip(tasks) {
+        let mut told: Vec<_> = callers.iter().map(|(name, text)| (&**name, &**text)).collect();
+        told.extend([("PATCHBAY_LOG", "requests"), ("PATCHBAY_KEYS", ring)]);
+        let mut serve = worker.serve_with(&data, &told);
+        let server = Server::start(serve.stderr(log.try_clone()?))?;
+        let mut fly = command(&canaries);
+        fly.args(task).arg(&server.url).arg("--folder").arg(folder.path());
+        let (success, _) = watch(&mut fly)?;
+        server.stop()?;
+        ensure!(
+            success,
+            "a secret leaked, what was leaked on purpose was not found, or the Worker did not do what it was asked to"
+        );
+    }
     Ok(())
 }

@@ -12,18 +12,20 @@ use std::time::{Duration, Instant};
 
 use patchbay_core::api::Host as _;
 use patchbay_core::model::{Caller, Subject, Tenant};
-use patchbay_testkit::canaries::{Canaries, Flight, Scanner};
+use patchbay_testkit::canaries::{Callers, Canaries, Scanner, missed};
 use patchbay_testkit::issuer::{AUDIENCE, By, Issuer, Manner, Published};
 use patchbay_testkit::lambda::{EmptyDynamoDb, Function, Gateway, SecretsManager};
 use patchbay_testkit::{DynamoDbLocal, SystemHost};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use common::audit;
-use common::canaries::{Callers, went_everywhere};
 use common::dynamodb::dump;
 
 const RING: &str = "k1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+/// A ring whose key has the id of [`RING`]'s, and is another.
+const OF_ANOTHER_KEY: &str = "k1:BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBA";
+/// A ring without a key of that id.
+const WITHOUT_THE_KEY: &str = "k2:BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBA";
 const EVENT: &str = include_str!("../../lambda/tests/events/http-api.json");
 
 fn binary() -> &'static Path {
@@ -392,11 +394,11 @@ async fn a_table_out_of_reach_is_503_once_there_is_a_call_and_no_failed_start() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_secret_is_in_the_functions_log_table_or_answers_whoever_hands_over_the_event() {
-    const ROUNDS: usize = 10;
-    let folder = TempDir::new().unwrap();
+async fn no_secret_is_in_the_functions_log_table_or_answers_and_what_is_leaked_on_purpose_is_found() {
+    /// Each has some hundred secrets.
+    const ROUNDS: usize = 25;
     let table = table("canaries");
-    let callers = Callers::new(folder.path());
+    let callers = Callers::default();
     let mut canaries = Canaries::default();
     let ring = format!("k1:{}AAAAAAAAAAA", canaries.fresh_token("a key"));
     let (role, session) = (
@@ -404,49 +406,68 @@ async fn no_secret_is_in_the_functions_log_table_or_answers_whoever_hands_over_t
         canaries.fresh_token("its session"),
     );
     let settings = callers.settings();
-    let mut variables: Vec<_> = settings.iter().map(|(name, text)| (*name, text.as_str())).collect();
-    variables.extend([
-        ("AWS_SECRET_ACCESS_KEY", role.as_str()),
-        ("AWS_SESSION_TOKEN", &session),
-        ("PATCHBAY_DYNAMODB_ENDPOINT", DynamoDbLocal::shared().url()),
-        ("PATCHBAY_KEYS", &ring),
-        ("PATCHBAY_LOG", "trace"),
-        ("PATCHBAY_TABLE", &table),
-    ]);
-    let (function, log) = start("canaries", &variables).await;
-    let gateway = Gateway::start(function.unwrap()).await.unwrap();
-    let landed = tokio::task::block_in_place(|| callers.fly(gateway.authority(), &mut canaries, ROUNDS));
-    went_everywhere(&landed, &canaries, ROUNDS);
+    let start = async |test: &str, ring: &str, table: &str| {
+        let mut variables: Vec<_> = settings.iter().map(|(name, text)| (*name, text.as_str())).collect();
+        variables.extend([
+            ("AWS_SECRET_ACCESS_KEY", role.as_str()),
+            ("AWS_SESSION_TOKEN", &session),
+            ("PATCHBAY_DYNAMODB_ENDPOINT", DynamoDbLocal::shared().url()),
+            ("PATCHBAY_KEYS", ring),
+            ("PATCHBAY_LOG", "trace"),
+            ("PATCHBAY_TABLE", table),
+        ]);
+        let (function, log) = start(test, &variables).await;
+        (Gateway::start(function.unwrap()).await.unwrap(), log)
+    };
+    let (gateway, log) = start("canaries", &ring, &table).await;
+    let landed = tokio::task::block_in_place(|| callers.fly(gateway.authority(), &mut canaries, ROUNDS)).unwrap();
+    landed.went_everywhere().unwrap();
     assert!(!landed.statuses.contains_key(&502), "{:?}", landed.statuses);
+    assert!(canaries.count() > 80 * ROUNDS, "only {} secrets", canaries.count());
 
     let mut told = Vec::new();
-    for event in events_that_are_none(&callers.token, &mut canaries) {
+    for event in events_that_are_none(callers.opaque(), &mut canaries) {
         let answered = gateway.invoke(event).await;
         told.extend(answered.map_or_else(|failure| failure.message.into(), |answered| answered.payload));
     }
     let refused = String::from_utf8_lossy(&told).matches("\"statusCode\":400").count();
     assert_eq!(refused, 8, "one of nine is not even JSON");
-    drop(gateway);
 
-    let kept = dump(&table).await;
-    let said = fs::read(log).unwrap();
+    let (mut shown, mut said) = (landed.shown, fs::read(&log).unwrap());
+    for (test, ring, table, status) in [
+        ("canaries-another-key", OF_ANOTHER_KEY, &*table, 500),
+        ("canaries-without-the-key", WITHOUT_THE_KEY, &table, 500),
+        ("canaries-without-the-table", &ring, "function-no-table", 503),
+    ] {
+        let (gateway, log) = start(test, ring, table).await;
+        let flight = callers.flight(gateway.authority(), &mut canaries);
+        let landed = tokio::task::block_in_place(|| flight.in_vain(2)).unwrap();
+        assert!(landed.statuses.contains_key(&status), "{:?}", landed.statuses);
+        shown.extend(landed.shown);
+        said.extend(fs::read(log).unwrap());
+    }
+
     let scanner = Scanner::new(&canaries).unwrap();
     for (place, bytes) in [
-        ("an answer", &landed.shown),
+        ("an answer", &shown),
         ("an answer to an event that is none", &told),
-        ("the table", &kept),
+        ("the table", &dump(&table).await),
         ("the log", &said),
     ] {
         assert_eq!(scanner.bytes(place, bytes), []);
     }
-    // This is where it keeps and says things.
-    for (place, sign) in [
-        (&kept, Flight::NAMES),
-        (&said, Flight::NAMES),
-        (&said, "connections/create"),
-    ] {
-        assert!(String::from_utf8_lossy(place).contains(sign));
-    }
+
+    let mut planted = Canaries::default();
+    let flight = callers.flight(gateway.authority(), &mut planted);
+    let landed = tokio::task::block_in_place(|| flight.plant()).unwrap();
+    let scanner = Scanner::new(&planted).unwrap();
+    let places = ["an answer", "the table", "the log"];
+    let bytes = [landed.shown, dump(&table).await, fs::read(log).unwrap()];
+    let leaks = places
+        .iter()
+        .zip(&bytes)
+        .flat_map(|(place, bytes)| scanner.bytes(place, bytes));
+    assert_eq!(missed(&leaks.collect::<Vec<_>>(), &places), [""; 0]);
 }
 
 /// Events that no request was made into, by somebody who is let in, each with a secret.

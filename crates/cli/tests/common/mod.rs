@@ -3,7 +3,6 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 pub mod audit;
-pub mod canaries;
 #[cfg(feature = "dynamodb")]
 pub mod dynamodb;
 

@@ -2,56 +2,123 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
-use clap::Parser;
-use patchbay_testkit::canaries::{Canaries, Flight, Scanner};
+use anyhow::{Context as _, bail, ensure};
+use clap::{Args, Parser};
+use patchbay_testkit::canaries::{Callers, Canaries, Landed, Scanner, missed};
+use serde_json::{Map, Value, json};
 
-/// Takes secrets through a home, in every operation and in every way that a request goes wrong, and then looks for them,
-/// whatever they were made into, in its answers and in what lies below a folder.
+/// How often it is looked whether what was planted is everywhere, which may take a home a moment.
+const LOOKS: usize = 100;
+
+/// Takes secrets through a home, and then looks for them, whatever they were made into, in its answers and in what lies
+/// below a folder.
 #[derive(Parser)]
-struct Arguments {
-    /// The home, with authentication off: http://host:port
+enum Task {
+    /// Print as JSON, under `settings`, what the home has to be told so that it knows who calls it here.
+    Settings,
+    /// In every operation, and in every way that a request goes wrong; then leak one on purpose, and see that it is found.
+    Fly {
+        #[command(flatten)]
+        home: Home,
+        /// How often.
+        #[arg(long, default_value_t = 30)]
+        rounds: usize,
+        /// Part of the path of files in the folder, among which the leak has to be found.
+        #[arg(long)]
+        place: Vec<String>,
+    },
+    /// Through a home that can open nothing of what is stored: with other keys, after another flight.
+    InVain {
+        #[command(flatten)]
+        home: Home,
+    },
+}
+
+#[derive(Args)]
+struct Home {
+    /// http://host:port
     url: String,
     /// Where it keeps and says things.
     #[arg(long)]
     folder: PathBuf,
-    /// How often.
-    #[arg(long, default_value_t = 30)]
-    rounds: usize,
 }
 
-#[allow(clippy::print_stdout, reason = "the report")]
+#[allow(clippy::print_stdout, reason = "what it is for")]
 fn main() -> anyhow::Result<ExitCode> {
-    let arguments = Arguments::parse();
-    let authority = arguments
-        .url
-        .strip_prefix("http://")
-        .context("the address must begin with http://")?;
+    let callers = Callers::default();
     let mut canaries = Canaries::default();
-    let landed = Flight::new(authority, &mut canaries, || None).fly(arguments.rounds)?;
-    let scanner = Scanner::new(&canaries)?;
-    let (mut leaks, read) = scanner.folder(&arguments.folder)?;
-    leaks.extend(scanner.bytes("an answer", &landed.shown));
-    for leak in &leaks {
-        println!("LEAKED {leak:?}");
+    match Task::parse() {
+        Task::Settings => {
+            let settings = callers.settings().into_iter();
+            let settings: Map<_, _> = settings
+                .map(|(name, text)| (name.to_owned(), Value::from(text)))
+                .collect();
+            println!("{}", json!({ "settings": settings }));
+            Ok(ExitCode::SUCCESS)
+        }
+        Task::Fly { home, rounds, place } => {
+            let landed = callers.fly(home.authority()?, &mut canaries, rounds)?;
+            landed.went_everywhere()?;
+            if home.leaks(&canaries, &landed)? {
+                return Ok(ExitCode::FAILURE);
+            }
+            let landed = callers.flight(home.authority()?, &mut canaries).plant()?;
+            home.shows(&canaries, &landed, &place)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Task::InVain { home } => {
+            let landed = callers.flight(home.authority()?, &mut canaries).in_vain(5)?;
+            ensure!(
+                landed.statuses.contains_key(&500),
+                "nothing fails: {:?}",
+                landed.statuses
+            );
+            Ok(ExitCode::from(u8::from(home.leaks(&canaries, &landed)?)))
+        }
     }
-    println!(
-        "{} secrets, {} bytes in files, {} in answers {:?}: {} leaks",
-        canaries.count(),
-        read,
-        landed.shown.len(),
-        landed.statuses,
-        leaks.len()
-    );
-    // What is no secret shows that this is where the home keeps things.
-    let mut names = Canaries::default();
-    names.add("names", &Flight::NAMES.repeat(2));
-    let found = Scanner::new(&names)?.folder(&arguments.folder)?.0;
-    ensure!(
-        !found.is_empty(),
-        "the home keeps nothing in {}",
-        arguments.folder.display()
-    );
-    Ok(ExitCode::from(u8::from(!leaks.is_empty())))
+}
+
+impl Home {
+    fn authority(&self) -> anyhow::Result<&str> {
+        let authority = self.url.strip_prefix("http://");
+        authority.context("the address must begin with http://")
+    }
+
+    /// Whether a secret is where none may be; says which.
+    #[allow(clippy::print_stdout, reason = "the report")]
+    fn leaks(&self, canaries: &Canaries, landed: &Landed) -> anyhow::Result<bool> {
+        let scanner = Scanner::new(canaries)?;
+        let (mut leaks, read) = scanner.folder(&self.folder)?;
+        leaks.extend(scanner.bytes("an answer", &landed.shown));
+        for leak in &leaks {
+            println!("LEAKED {leak:?}");
+        }
+        println!(
+            "{} secrets, {read} bytes in files, {} in answers {:?}: {} leaks",
+            canaries.count(),
+            landed.shown.len(),
+            landed.statuses,
+            leaks.len()
+        );
+        Ok(!leaks.is_empty())
+    }
+
+    /// Waits until what was planted is found in the answers and in all of these places.
+    fn shows(&self, canaries: &Canaries, landed: &Landed, places: &[String]) -> anyhow::Result<()> {
+        let scanner = Scanner::new(canaries)?;
+        let mut places: Vec<_> = places.iter().map(String::as_str).collect();
+        places.push("an answer");
+        for _ in 0..LOOKS {
+            let mut leaks = scanner.folder(&self.folder)?.0;
+            leaks.extend(scanner.bytes("an answer", &landed.shown));
+            places = missed(&leaks, &places);
+            if places.is_empty() {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        bail!("what was leaked on purpose is not found in {places:?}")
+    }
 }

@@ -1,6 +1,6 @@
-//! Takes canaries through a home: every operation, and every way that a request goes wrong.
+//! Takes canaries through a home: every operation, and what it takes to call them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use patchbay_core::api;
 
 use super::Canaries;
 
@@ -20,20 +21,44 @@ const NAMES: &str = "canaries-flew-here";
 pub struct Flight<'c> {
     /// `host:port`
     authority: &'c str,
-    canaries: &'c mut Canaries,
+    pub(super) canaries: &'c mut Canaries,
     /// Gives a token that lets a request in, where one is asked for.
     token: Box<dyn FnMut() -> Option<String> + 'c>,
-    shown: Vec<u8>,
-    statuses: BTreeMap<u16, usize>,
-    round: usize,
+    /// An operator's token, where the home knows one.
+    operator: Option<String>,
+    pub(super) landed: Landed,
+    pub(super) round: usize,
 }
 
 /// What came of a flight.
+#[derive(Default)]
 pub struct Landed {
     /// All that was answered in which no secret may be: everything but details that were asked for.
     pub shown: Vec<u8>,
     /// How often each status was answered.
     pub statuses: BTreeMap<u16, usize>,
+    /// The operations, as logs call them, that did once what they are for, or that the home says it does not have.
+    pub done: BTreeSet<String>,
+}
+
+impl Landed {
+    /// Whether every operation was flown, and every way that a request goes wrong on the caller's side where tokens are
+    /// asked for.
+    ///
+    /// # Errors
+    /// Names what was not.
+    pub fn went_everywhere(&self) -> anyhow::Result<()> {
+        let missed: Vec<_> = api::operations()
+            // No route; 404 is seen to below.
+            .filter(|operation| *operation != "unknown" && !self.done.contains(*operation))
+            .collect();
+        ensure!(missed.is_empty(), "not flown: {missed:?}");
+        for status in [200, 204, 400, 401, 403, 404, 405, 409, 413, 415] {
+            let statuses = &self.statuses;
+            ensure!(statuses.contains_key(&status), "no {status} among {statuses:?}");
+        }
+        Ok(())
+    }
 }
 
 impl<'c> Flight<'c> {
@@ -46,13 +71,20 @@ impl<'c> Flight<'c> {
             authority,
             canaries,
             token: Box::new(token),
-            shown: Vec::new(),
-            statuses: BTreeMap::new(),
+            operator: None,
+            landed: Landed::default(),
             round: 0,
         }
     }
 
-    /// Flies so many rounds, each with some eighty secrets of its own. What was made last stays.
+    /// With an operator's token.
+    #[must_use]
+    pub fn with_operator(mut self, token: &str) -> Self {
+        self.operator = Some(token.to_owned());
+        self
+    }
+
+    /// Flies so many rounds, each with some hundred secrets of its own. What was made last stays.
     ///
     /// # Errors
     /// Where there is no home, or it does not do what it is asked to.
@@ -65,14 +97,11 @@ impl<'c> Flight<'c> {
             self.wrong_tokens()?;
             self.broken_off()?;
         }
-        Ok(Landed {
-            shown: self.shown,
-            statuses: self.statuses,
-        })
+        Ok(self.landed)
     }
 
     /// A secret in JSON, and the details that it is in, in one of the ways that details are written.
-    fn details(&mut self, what: &str) -> (String, String) {
+    pub(super) fn details(&mut self, what: &str) -> (String, String) {
         let secret = self.canaries.fresh(what);
         let json = serde_json::to_string(&secret).unwrap_or_default();
         let escaped: String = secret.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
@@ -121,6 +150,7 @@ impl<'c> Flight<'c> {
         let place = format!("{{\"workspace_id\":{workspace},\"connection_id\":\"{id}\"}}");
         self.call("connections/add_to_workspace", &place, 200)?;
         self.call("connections/delete", &format!("{{\"name\":\"{name}\"}}"), 409)?;
+        self.people(&workspace)?;
         self.call("connections/remove_from_workspace", &place, 204)?;
         self.call("connections/remove_from_workspace", &place, 404)?;
         let (_, others) = self.details("details for a name that is taken");
@@ -129,219 +159,110 @@ impl<'c> Flight<'c> {
         if self.round.is_multiple_of(2) {
             self.call("connections/delete", &format!("{{\"name\":\"{name}\"}}"), 204)?;
         }
-        Ok(())
-    }
-
-    fn wrong_bodies(&mut self) -> anyhow::Result<()> {
-        let long = "x".repeat(270_000);
-        let wide = "y".repeat(530_000);
-        let deep = ("[".repeat(70), "]".repeat(70));
-        type Write<'w> = &'w dyn Fn(&str) -> String;
-        let create: [(&str, u16, Write<'_>); 17] = [
-            ("details of a body that breaks off", 400, &|d| {
-                format!("{{\"name\":\"n\",\"type\":\"K\",\"details\":{d}")
-            }),
-            ("details of a body with more behind it", 400, &|d| {
-                format!("{{\"name\":\"n\",\"type\":\"K\",\"details\":{d}}} {d}")
-            }),
-            ("details without quotation marks", 400, &|d| {
-                format!("{{\"name\":\"n\",\"details\":{}}}", d.replace('"', ""))
-            }),
-            ("details in a list", 400, &|d| {
-                format!("{{\"name\":\"n\",\"type\":\"K\",\"details\":[{d}]}}")
-            }),
-            ("details given twice", 400, &|d| {
-                format!("{{\"name\":\"n\",\"type\":\"K\",\"details\":{d},\"details\":{d}}}")
-            }),
-            ("a value of an unknown field", 400, &|d| {
-                format!("{{\"name\":\"n\",\"type\":\"K\",\"password\":{d}}}")
-            }),
-            ("details without a name", 400, &|d| {
-                format!("{{\"type\":\"K\",\"details\":{d}}}")
-            }),
-            ("details in the place of a name", 400, &|d| {
-                format!("{{\"name\":[{d}],\"type\":\"K\"}}")
-            }),
-            ("details in the place of a type", 400, &|d| {
-                format!("{{\"name\":\"n\",\"type\":{{\"a\":{d}}}}}")
-            }),
-            ("details that are too long", 400, &|d| {
-                format!("{{\"name\":\"n\",\"type\":\"K\",\"details\":{{\"a\":{d},\"b\":\"{long}\"}}}}")
-            }),
-            ("details that are too deep", 400, &|d| {
-                format!(
-                    "{{\"name\":\"n\",\"type\":\"K\",\"details\":{{\"a\":{}{d}{}}}}}",
-                    deep.0, deep.1
-                )
-            }),
-            ("details in a list of bodies", 400, &|d| {
-                format!("[{{\"details\":{d}}}]")
-            }),
-            ("details behind a byte-order mark", 400, &|d| {
-                format!("\u{feff}{{\"details\":{d}}}")
-            }),
-            ("details alone", 400, &str::to_owned),
-            ("details with half a pair", 400, &|d| {
-                format!("{{\"name\":\"\\ud800\",\"type\":\"K\",\"details\":{d}}}")
-            }),
-            ("details with a control character", 400, &|d| {
-                format!("{{\"name\":\"n\",\"type\":\"\u{1}\",\"details\":{d}}}")
-            }),
-            ("details in a body that is too long", 413, &|d| {
-                format!("{{\"details\":{d},\"x\":\"{wide}\"}}")
-            }),
-        ];
-        for (what, status, write) in create {
-            let (_, details) = self.details(what);
-            self.call("connections/create", &write(&details), status)?;
-        }
-        let others: [(&str, &str, u16, Write<'_>); 8] = [
-            ("a cursor", "connections/list", 400, &|s| format!("{{\"cursor\":{s}}}")),
-            ("a limit", "connections/list", 400, &|s| format!("{{\"limit\":{s}}}")),
-            ("a workspace's id", "connections/list", 400, &|s| {
-                format!("{{\"workspace_id\":{s}}}")
-            }),
-            ("an id", "connections/get_by_id", 400, &|s| format!("{{\"id\":{s}}}")),
-            // A name by itself is no secret: the audit trail has those that were asked for.
-            ("something in a name's place", "connections/get", 400, &|s| {
-                format!("{{\"name\":{{\"password\":{s}}}}}")
-            }),
-            ("a flag", "connections/get", 400, &|s| {
-                format!("{{\"name\":\"n\",\"details\":{s}}}")
-            }),
-            (
-                "something in the place of a name to delete",
-                "connections/delete",
-                400,
-                &|s| format!("{{\"name\":[{s}]}}"),
-            ),
-            ("a connection to attach", "connections/add_to_workspace", 400, &|s| {
-                format!("{{\"workspace_id\":1,\"connection_id\":{s}}}")
-            }),
-        ];
-        for (what, operation, status, write) in others {
-            let secret = serde_json::to_string(&self.canaries.fresh(what))?;
-            self.call(operation, &write(&secret), status)?;
+        // Some homes leave the trail to their platform.
+        let request = self.request("audit/list", "", "{\"limit\":1000}");
+        self.expect_if_there(&request)?;
+        self.operators()?;
+        for path in ["/v1/api/config", "/healthz", "/readyz"] {
+            let token = self.canaries.fresh_token("a token where none is asked for");
+            let request = self.get(path, &format!("authorization: Bearer {token}\r\n"));
+            self.expect(&request, 200)?;
         }
         Ok(())
     }
 
-    fn wrong_heads(&mut self) -> anyhow::Result<()> {
-        let (_, details) = self.details("details of another content type");
-        let request = self.request("connections/create", "content-type: text/plain\r\n", &details);
-        self.expect(&request, 415)?;
-        let subtype = self.canaries.fresh_token("a content type");
-        let request = self.request("connections/create", &format!("content-type: text/{subtype}\r\n"), "{}");
-        self.expect(&request, 415)?;
-        let (_, details) = self.details("details to no path");
-        self.call("connections/createe", &details, 404)?;
-        let path = self.canaries.fresh_token("a path");
-        self.call(&path, "{}", 404)?;
-        let query = self.canaries.fresh_token("a token in the query");
+    /// What is done with a workspace's members.
+    fn people(&mut self, workspace: &str) -> anyhow::Result<()> {
+        let invitation = self.canaries.fresh_token("a token in an invitation's address");
+        let guest = format!("\"workspace_id\":{workspace},\"user_id\":\"guest\"");
+        let invited = format!("{{{guest},\"url\":\"https://example.com/?token={invitation}\"}}");
+        self.call("workspaces/add_user", &invited, 200)?;
         self.call(
-            &format!("connections/get?access_token={query}"),
-            "{\"name\":\"n\"}",
-            404,
+            "workspaces/list_users",
+            &format!("{{\"workspace_id\":{workspace}}}"),
+            200,
         )?;
-        let (_, details) = self.details("details by another method");
-        let request = self.request("connections/create", "", &details);
-        let put = [b"PUT", request.get(4..).unwrap_or_default()].concat();
-        self.expect(&put, 405)?;
-        let cookie = self.canaries.fresh_token("a cookie");
-        let header = self.canaries.fresh_token("a token in another header");
-        let headers = format!("cookie: a={cookie}\r\nx-api-key: {header}\r\n");
-        let request = self.request("connections/get", &headers, "{\"name\":\"n\"}");
-        self.expect(&request, 404)?;
+        self.call("workspaces/list", "{}", 200)?;
+        self.call("workspaces/remove_user", &format!("{{{guest}}}"), 200)?;
         Ok(())
     }
 
-    /// Refused where tokens are asked for, and not looked at where none are.
-    fn wrong_tokens(&mut self) -> anyhow::Result<()> {
-        let forms = [
-            "authorization: Bearer {}\r\n",
-            "authorization: bearer  {}==\r\n",
-            "authorization: Bearer a{}.b.c\r\n",
-            "authorization: Bearer patchbay_{}\r\n",
-            "authorization: Basic {}\r\n",
-            "authorization: {}\r\n",
-            "authorization: Bearer {} x\r\n",
-            "authorization: Bearer {}\r\nauthorization: Bearer x\r\n",
-            "authorization: Bearer,{}\r\n",
-            "authorization: Bearer \u{e9}{}\r\n",
-            "proxy-authorization: Bearer {}\r\n",
-            "x-authorization: Bearer {}\r\n",
-        ];
-        for form in forms {
-            let token = self.canaries.fresh_token(form.trim_end());
-            let (_, details) = self.details("details with a wrong token");
-            let request = self.post("connections/get", &form.replace("{}", &token), &details);
-            self.send(&request)?;
+    /// What operators alone may do, and what they may not.
+    fn operators(&mut self) -> anyhow::Result<()> {
+        let operations = ["admin/keys/status", "admin/keys/reseal"];
+        for operation in operations {
+            self.call(operation, "{}", 403)?;
         }
-        Ok(())
-    }
-
-    /// Requests that are no whole ones. A home may close the connection on them without a word.
-    fn broken_off(&mut self) -> anyhow::Result<()> {
-        let (_, details) = self.details("details of half a body");
-        let whole = self.request("connections/create", "", &details);
-        self.break_off(whole.get(..whole.len() - details.len() / 2).unwrap_or_default())?;
-        let chunked = format!("{}transfer-encoding: chunked\r\n", self.bearer());
-        let (_, details) = self.details("details in chunks that are none");
-        let request = self.head("connections/create", &chunked) + &format!("zz\r\n{details}\r\n");
-        self.send(request.as_bytes())?;
-        let (_, details) = self.details("details in chunks that are too many");
-        let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
-        let first = format!("{:x}\r\n{details}\r\n", details.len());
-        // Whole: who reads it to its end before it answers waits for one.
-        let request = self.head("connections/create", &chunked) + &first + &chunk.repeat(9) + "0\r\n\r\n";
-        self.send(request.as_bytes())?;
-        let (_, details) = self.details("details behind a byte that is no text");
-        let mut request = self.request("connections/create", "", &format!("?{details}"));
-        let place = request.len() - details.len() - 1;
-        request.iter_mut().skip(place).take(1).for_each(|byte| *byte = 0xff);
-        self.expect(&request, 400)?;
-        for garbage in ["{} HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\n{}\r\n\r\n", "{}\r\n\r\n"] {
-            let token = self.canaries.fresh_token("a head that is none");
-            self.break_off(garbage.replace("{}", &token).as_bytes())?;
+        let Some(operator) = self.operator_bearer() else {
+            return Ok(());
+        };
+        for operation in operations {
+            let request = self.post(operation, &operator, "{}");
+            self.expect_if_there(&request)?;
         }
-        let token = self.canaries.fresh_token("a head that is too long");
-        let headers = format!("authorization: Bearer {token}{}\r\n", "x".repeat(40_000));
-        let request = self.post("connections/get", &headers, "{}");
+        let (_, details) = self.details("an operator's details");
+        let create = format!("{{\"name\":\"n\",\"type\":\"K\",\"details\":{details}}}");
+        let request = self.post("connections/create", &operator, &create);
+        self.expect(&request, 403)?;
+        let cursor = self.canaries.fresh_token("a cursor that is none");
+        let request = self.post(operations[0], &operator, &format!("{{\"cursor\":\"{cursor}\"}}"));
         self.send(&request)?;
         Ok(())
     }
 
     /// Calls an operation as somebody who is let in.
-    fn call(&mut self, operation: &str, body: &str, status: u16) -> anyhow::Result<String> {
+    pub(super) fn call(&mut self, operation: &str, body: &str, status: u16) -> anyhow::Result<String> {
         let request = self.request(operation, "", body);
         self.expect(&request, status)
     }
 
+    /// Sends a request for what a home need not have, to which the answer may show no secret.
+    fn expect_if_there(&mut self, request: &[u8]) -> anyhow::Result<()> {
+        let (_, status) = self.send(request)?;
+        let operation = operation(request);
+        ensure!(
+            matches!(status, Some(200 | 501)),
+            "{operation:?} is answered {status:?}"
+        );
+        Ok(())
+    }
+
     /// A request by somebody who is let in.
-    fn request(&mut self, operation: &str, headers: &str, body: &str) -> Vec<u8> {
+    pub(super) fn request(&mut self, operation: &str, headers: &str, body: &str) -> Vec<u8> {
         let headers = self.bearer() + headers;
         self.post(operation, &headers, body)
     }
 
-    fn bearer(&mut self) -> String {
+    pub(super) fn bearer(&mut self) -> String {
         match (self.token)() {
             Some(token) => format!("authorization: Bearer {token}\r\n"),
             None => String::new(),
         }
     }
 
-    fn post(&self, operation: &str, headers: &str, body: &str) -> Vec<u8> {
+    /// The header of an operator, if there is one.
+    pub(super) fn operator_bearer(&self) -> Option<String> {
+        let token = self.operator.as_ref()?;
+        Some(format!("authorization: Bearer {token}\r\n"))
+    }
+
+    pub(super) fn get(&self, path: &str, headers: &str) -> Vec<u8> {
+        let host = self.authority;
+        format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{headers}\r\n").into_bytes()
+    }
+
+    pub(super) fn post(&self, operation: &str, headers: &str, body: &str) -> Vec<u8> {
         let length = format!("content-length: {}\r\n", body.len());
         (self.head(operation, &(headers.to_owned() + &length)) + body).into_bytes()
     }
 
-    fn head(&self, operation: &str, headers: &str) -> String {
+    pub(super) fn head(&self, operation: &str, headers: &str) -> String {
         let host = self.authority;
         format!("POST /v1/api/{operation} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{headers}\r\n")
     }
 
     /// Sends a request whose answer may show no secret, and is of this status.
-    fn expect(&mut self, request: &[u8], status: u16) -> anyhow::Result<String> {
+    pub(super) fn expect(&mut self, request: &[u8], status: u16) -> anyhow::Result<String> {
         let (answer, told) = self.send(request)?;
         let line = String::from_utf8_lossy(request)
             .lines()
@@ -358,19 +279,19 @@ impl<'c> Flight<'c> {
     /// Where there is no home.
     pub fn send(&mut self, request: &[u8]) -> anyhow::Result<(String, Option<u16>)> {
         let (answer, status) = self.exchange(request, false)?;
-        self.shown.extend_from_slice(answer.as_bytes());
+        self.landed.shown.extend_from_slice(answer.as_bytes());
         Ok((answer, status))
     }
 
     /// Sends the beginning of something, and no more.
-    fn break_off(&mut self, request: &[u8]) -> anyhow::Result<()> {
+    pub(super) fn break_off(&mut self, request: &[u8]) -> anyhow::Result<()> {
         let (answer, _) = self.exchange(request, true)?;
-        self.shown.extend_from_slice(answer.as_bytes());
+        self.landed.shown.extend_from_slice(answer.as_bytes());
         Ok(())
     }
 
     /// The answer as it comes, and its status.
-    fn exchange(&mut self, request: &[u8], ends: bool) -> anyhow::Result<(String, Option<u16>)> {
+    pub(super) fn exchange(&mut self, request: &[u8], ends: bool) -> anyhow::Result<(String, Option<u16>)> {
         let mut stream = TcpStream::connect(self.authority).context("nobody is at the address")?;
         stream.set_read_timeout(Some(PATIENCE))?;
         // Who refuses a request by its head may not take the rest of it.
@@ -388,10 +309,20 @@ impl<'c> Flight<'c> {
         let answer = String::from_utf8_lossy(&answer).into_owned();
         let status = answer.get(9..12).and_then(|status| status.parse().ok());
         if let Some(status) = status {
-            *self.statuses.entry(status).or_default() += 1;
+            *self.landed.statuses.entry(status).or_default() += 1;
+            if matches!(status, 200..=299 | 501) {
+                self.landed.done.extend(operation(request));
+            }
         }
         Ok((answer, status))
     }
+}
+
+/// The operation that a request asks for, as logs call it.
+fn operation(request: &[u8]) -> Option<String> {
+    let line = request.split(|byte| *byte == b'\r').next()?;
+    let path = str::from_utf8(line).ok()?.split(' ').nth(1)?;
+    Some(path.trim_start_matches("/v1/api/").trim_start_matches('/').to_owned())
 }
 
 /// Whether this is all of an answer that says how long it is. Who waits for more may wait for as long as a home lingers.
@@ -405,4 +336,29 @@ fn is_whole(answer: &[u8]) -> bool {
         .find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
     let length = length.or(text.starts_with("http/1.1 204").then_some(0));
     length.is_some_and(|length| answer.len() >= head + 4 + length)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_operation_that_was_not_flown_is_missed() {
+        let mut landed = Landed::default();
+        for status in [200, 204, 400, 401, 403, 404, 405, 409, 413, 415] {
+            landed.statuses.insert(status, 1);
+        }
+        let known = ["/v1/api/connections/get?a=b", "/healthz"];
+        let named = known.map(|path| operation(format!("POST {path} HTTP/1.1\r\n").as_bytes()));
+        assert_eq!(
+            named,
+            ["connections/get?a=b", "healthz"].map(|name| Some(name.to_owned()))
+        );
+        landed.done.extend(api::operations().map(str::to_owned));
+        landed.went_everywhere().unwrap();
+        landed.done.remove("admin/keys/reseal");
+        let missed = landed.went_everywhere().unwrap_err().to_string();
+        assert_eq!(missed, "not flown: [\"admin/keys/reseal\"]");
+    }
 }

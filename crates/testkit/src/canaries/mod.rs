@@ -1,13 +1,19 @@
 //! Canaries: secrets that are known when they are seen, passed through a home in every way, and then looked for wherever
 //! none of them may be.
 
+mod callers;
 mod flight;
+mod planted;
 mod scanner;
+mod vain;
+mod wrong;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+pub use callers::Callers;
 pub use flight::{Flight, Landed};
+pub use planted::missed;
 pub use scanner::{Leak, Scanner};
 
 /// Characters of a secret that are looked for together: as many as are found nowhere by chance.

@@ -160,7 +160,7 @@ fn forms(piece: &str) -> Vec<(&'static str, Vec<u8>)> {
     forms
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
