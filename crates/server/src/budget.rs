@@ -7,7 +7,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// So many bytes, handed out in KiB: never waited for, since who waits holds what others wait for.
 pub(crate) struct Budget(Arc<Semaphore>);
 
-/// A part of a budget, given back when dropped.
+/// A part of a budget, given back when dropped; nothing of it at first.
+#[derive(Default)]
 pub(crate) struct Share(Option<OwnedSemaphorePermit>);
 
 fn kib(bytes: usize) -> usize {
@@ -45,11 +46,6 @@ impl Budget {
 }
 
 impl Share {
-    /// Nothing as yet.
-    pub(crate) fn none() -> Self {
-        Self(None)
-    }
-
     fn kib(&self) -> usize {
         self.0.as_ref().map_or(0, OwnedSemaphorePermit::num_permits)
     }

@@ -58,6 +58,7 @@ pub(crate) struct Shared<H> {
 }
 
 /// What a request holds of that until its answer is taken.
+#[derive(Default)]
 struct Held {
     slot: Option<OwnedSemaphorePermit>,
     answer: Share,
@@ -107,10 +108,7 @@ impl<H: Handler> Shared<H> {
         } else {
             Unread::Coming
         };
-        let mut held = Held {
-            slot: None,
-            answer: Share::none(),
-        };
+        let mut held = Held::default();
         // Nothing of a request outlives its panic but the store and what is known of tokens, which guard their own state.
         let judged = AssertUnwindSafe(self.handler.admit(&head)).catch_unwind().await;
         let answer = match judged {
@@ -162,23 +160,23 @@ impl<H: Handler> Shared<H> {
             *unread = Unread::Nothing;
             read
         } else {
-            (Bytes::new(), Share::none())
+            (Bytes::new(), Share::default())
         };
         if admitted.has_large_answer() {
             held.answer = self.answers.take(self.list_bytes).ok_or(Stop::Busy(Busy::Answers))?;
         }
-        let answer = if admitted.is_change() {
-            // In a task of its own, with what it holds: it goes on where its client goes away, and the server does not end
-            // before it has.
-            let (handler, admitted, slot) = (self.handler.clone(), admitted.clone(), held.slot.take());
+        let answer = if admitted.is_change() || admitted.has_large_answer() {
+            // In a task of its own, with what it holds: it goes on where its client goes away, as what reads a list does in
+            // its thread, and the server does not end before it has.
+            let (handler, admitted, holds) = (self.handler.clone(), admitted.clone(), std::mem::take(held));
             let client = Arc::clone(client);
             let answering = tokio::spawn(async move {
                 let answer = answered(&handler, admitted, body).await;
                 drop((share, client));
-                (answer, slot)
+                (answer, holds)
             });
-            let (answer, slot) = answering.await.map_err(|_| Stop::Refused(Refusal::Failed))?;
-            held.slot = slot;
+            let (answer, holds) = answering.await.map_err(|_| Stop::Refused(Refusal::Failed))?;
+            *held = holds;
             answer
         } else {
             answered(&self.handler, admitted.clone(), body).await
@@ -194,7 +192,7 @@ impl<H: Handler> Shared<H> {
 
     /// Reads a body, with its share of the budget.
     async fn read(&self, body: &mut Incoming) -> Result<(Bytes, Share), Stop> {
-        let (mut body, mut whole, mut share) = (Limited::new(body, BODY_BYTES), BytesMut::new(), Share::none());
+        let (mut body, mut whole, mut share) = (Limited::new(body, BODY_BYTES), BytesMut::new(), Share::default());
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| {
                 Stop::Refused(if error.is::<LengthLimitError>() {

@@ -97,13 +97,13 @@ async fn a_request_that_panicked_leaves_a_record_where_all_others_are() {
 }
 
 #[tokio::test]
-async fn a_change_whose_client_goes_away_goes_on_with_what_it_holds_and_a_read_is_given_up() {
+async fn a_change_or_a_list_whose_client_goes_away_goes_on_with_what_it_holds_and_a_get_is_given_up() {
     let limits = Limits {
         requests: 1,
         ..Limits::default()
     };
     let mut server = Server::start(limits).await;
-    for (operation, goes_on, meanwhile) in [("create", true, 503), ("get", false, 200)] {
+    for (operation, goes_on, meanwhile) in [("create", true, 503), ("list", true, 503), ("get", false, 200)] {
         let mut client = server.connect().await;
         client.send(&post(operation, "wait")).await;
         server.one_waits().await;

@@ -550,8 +550,7 @@ async fn while_the_trail_cannot_be_written_nothing_more_is_done_and_what_was_com
     let obstacle = file(data, 2);
     fs::create_dir(&obstacle).unwrap();
     let unavailable = |outcome: Result<_, StoreError>| matches!(outcome, Err(StoreError::Unavailable(_)));
-    assert!(unavailable(read(&store, 10).await));
-    // Nothing waits, so this is tried, and stands although it is not acknowledged.
+    // Nothing is known of it yet, so this is tried, and stands although it is not acknowledged.
     assert!(unavailable(create(&store, 10).await.map(|_| ())));
     // This is not even tried.
     assert!(unavailable(create(&store, 11).await.map(|_| ())));
@@ -576,6 +575,25 @@ async fn while_the_trail_cannot_be_written_nothing_more_is_done_and_what_was_com
     assert_clean(data);
     let expected = ["create-1", "read-1", "create-2", "read-2", "create-10", "create-12"];
     assert_eq!(requests(data), expected);
+}
+
+#[tokio::test]
+async fn a_change_is_not_made_where_a_read_could_not_be_kept_a_moment_ago() {
+    let folder = written(1, SMALL).await;
+    let data = folder.path();
+    let store = open(data, 1);
+    let obstacle = file(data, 2);
+    fs::create_dir(&obstacle).unwrap();
+    assert!(read(&store, 10).await.is_err());
+    for _ in 0..2 {
+        assert!(create(&store, 10).await.is_err());
+    }
+    fs::remove_dir(&obstacle).unwrap();
+    let made = create(&store, 10).await;
+    assert!(matches!(made, Ok(CreateOutcome::Created)), "{made:?}");
+    drop(store);
+    assert_clean(data);
+    assert_eq!(requests(data), ["create-1", "read-1", "create-10"]);
 }
 
 #[tokio::test]

@@ -20,6 +20,8 @@ pub(crate) struct Appender {
     file_bytes: u64,
     /// Whether there may be bytes after the head's that count for nothing.
     untidy: bool,
+    /// Whether the last attempt failed.
+    failed: bool,
     lines: Vec<u8>,
 }
 
@@ -32,6 +34,7 @@ impl Appender {
             head,
             file_bytes,
             untidy: false,
+            failed: false,
             lines: Vec::new(),
         }
     }
@@ -45,8 +48,14 @@ impl Appender {
     }
 
     /// Appends lines for these and syncs them, all or nothing. What a failure leaves of them counts for nothing, and is
-    /// overwritten by the next attempt.
+    /// overwritten by the next attempt. With nothing to append, it tries after a failure whether anything could be.
     pub(super) fn append(&mut self, rows: &[Row], records: &[String]) -> io::Result<()> {
+        let appended = self.try_to(rows, records);
+        self.failed = appended.is_err();
+        appended
+    }
+
+    fn try_to(&mut self, rows: &[Row], records: &[String]) -> io::Result<()> {
         let mut head = self.head;
         self.lines.clear();
         for row in rows {
@@ -59,6 +68,12 @@ impl Appender {
         if head != self.head {
             self.write(&mut head)?;
             self.head = head;
+        } else if self.failed {
+            self.lines.push(b'\n');
+            self.write(&mut head)?;
+            if let Some(file) = &self.file {
+                file.set_len(self.head.bytes)?;
+            }
         }
         self.lines.shrink_to(BUFFER_KEPT);
         Ok(())
