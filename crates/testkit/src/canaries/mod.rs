@@ -13,7 +13,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 pub use callers::Callers;
 pub use flight::{Flight, Landed};
-pub use planted::missed;
+pub use planted::{missed, was_planted};
 pub use scanner::{Leak, Scanner};
 
 /// Characters of a secret that are looked for together: as many as are found nowhere by chance.

@@ -39,11 +39,16 @@ impl Flight<'_> {
     }
 }
 
+/// Whether this was leaked on purpose.
+pub fn was_planted(leak: &Leak) -> bool {
+    leak.what == PLANTED
+}
+
 /// Which of these places, each a part of the names of some, are not among the leaks with what was [planted](Flight::plant)
 /// in every form.
 pub fn missed<'p>(leaks: &[Leak], places: &[&'p str]) -> Vec<&'p str> {
     let found = |place: &str, form: &str| {
-        let mut planted = leaks.iter().filter(|leak| leak.what == PLANTED && leak.form == form);
+        let mut planted = leaks.iter().filter(|leak| was_planted(leak) && leak.form == form);
         planted.any(|leak| leak.place.contains(place))
     };
     let whole = |place: &&str| FORMS.iter().all(|form| found(place, form));
