@@ -402,16 +402,14 @@ async fn what_was_written_for_a_longer_lease_counts_for_as_long_as_that_lasts() 
     assert_eq!(under(&scene.store, "old").await, 0);
 }
 
-/// The way to the objects, one of which is out of reach.
+/// The way to the objects, one of which is out of reach, or tells of damage.
 #[derive(Clone)]
-struct Cut(Line<CountingKv>, Rc<RefCell<Option<Tenant>>>);
+struct Cut(Line<CountingKv>, Rc<RefCell<Option<Tenant>>>, fn(String) -> StoreError);
 
 impl Authority for Cut {
     async fn ask(&self, whom: Whom<'_>, message: Vec<u8>) -> Result<Vec<u8>, StoreError> {
         match whom {
-            Whom::Tenant(tenant) if self.1.borrow().as_ref() == Some(tenant) => {
-                Err(StoreError::Unavailable("nobody answers".into()))
-            }
+            Whom::Tenant(tenant) if self.1.borrow().as_ref() == Some(tenant) => Err(self.2("nobody answers".into())),
             _ => self.0.ask(whom, message).await,
         }
     }
@@ -421,7 +419,7 @@ impl Authority for Cut {
 async fn a_rotation_that_an_object_out_of_reach_breaks_off_is_done_by_the_next_one() {
     let (clock, kv, line) = house(AGE);
     let out = Rc::default();
-    let way = Cut(line.clone(), Rc::clone(&out));
+    let way = Cut(line.clone(), Rc::clone(&out), StoreError::Unavailable);
     let store = EdgeStore::new(kv, way, clock, line.reads.get(), Rc::default());
     for tenant in ["acme", "beta", "zoo"] {
         for (number, text) in [(1, "a"), (2, "b")] {
@@ -441,6 +439,33 @@ async fn a_rotation_that_an_object_out_of_reach_breaks_off_is_done_by_the_next_o
     );
     assert_eq!(rotate(&store, &both).await.unwrap(), 4);
     assert_eq!(counted(&store).await, BTreeMap::from([(key("new"), 6)]));
+}
+
+#[tokio::test]
+async fn an_object_that_tells_of_damage_is_named_and_ends_no_rotation_of_the_others() {
+    let (clock, kv, line) = house(AGE);
+    let out = Rc::default();
+    let way = Cut(line.clone(), Rc::clone(&out), StoreError::Damaged);
+    let store = EdgeStore::new(kv, way, clock, line.reads.get(), Rc::default());
+    for tenant in ["acme", "beta", "zoo"] {
+        create(&store, &ring(&[OLD]), &caller(tenant, "ann", false), 1, "a").await;
+    }
+    out.replace(Some(caller("beta", "ann", false).tenant));
+    let (mut records, mut left, mut after) = (0, Vec::new(), None);
+    loop {
+        let done = rotation::reseal(&store, &ring(&[NEW, OLD]), &SystemHost, after, 1_000).await;
+        let done = done.unwrap();
+        records += done.records;
+        left.extend(done.left);
+        after = done.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    let left: Vec<_> = left.iter().map(ToString::to_string).collect();
+    assert_eq!(left, ["the object of the tenant beta: nobody answers"]);
+    assert_eq!(records, 2);
+    assert!(store.count_sealed(None).await.is_err());
 }
 
 /// Counts requests to all objects.

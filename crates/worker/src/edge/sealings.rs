@@ -94,7 +94,15 @@ impl<K: Kv, A: Authority, H: Host> Sealings for EdgeStore<K, A, H> {
         let (mut found, mut next) = (Vec::new(), None);
         for tenant in tenants {
             let of = OfSealings::Sealed(wanted.clone(), within.take(), most);
-            let step: Step<Vec<_>> = self.ask_of(&tenant, of).await?;
+            let step: Step<Vec<_>> = match self.ask_of(&tenant, of).await {
+                // What its object cannot read ends no walk over the others. It is missing in no count: that one fails.
+                Err(StoreError::Damaged(why)) => {
+                    let at = format!("the object of the tenant {tenant}");
+                    let (found, next) = (vec![Err(Unreadable { at, why })], None);
+                    Step { found, next }
+                }
+                told => told?,
+            };
             found = step.found;
             let goes_on = step.next.is_some();
             next = Some(
