@@ -373,38 +373,39 @@ impl Made for RemoveMemberOutcome {
 /// The record of an operation under way; none where none are kept. Its clones share it, so that whoever has to end the
 /// operation from outside has what it came to know.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Note(Arc<Mutex<Option<Record>>>);
+pub(crate) struct Note(Option<Arc<Mutex<Option<Record>>>>);
 
 impl Note {
     pub(crate) fn new(record: Option<Record>) -> Self {
-        Self(Arc::new(Mutex::new(record)))
+        Self(record.map(|record| Arc::new(Mutex::new(Some(record)))))
     }
 
     /// Adds what the operation has come to know.
     pub(crate) fn add(&mut self, what: impl FnOnce(&mut Record)) {
-        if let Some(record) = &mut *self.record() {
+        if let Some(record) = self.record().as_deref_mut().and_then(Option::as_mut) {
             what(record);
         }
     }
 
     /// Whether there is to be a record.
     pub(crate) fn is_kept(&self) -> bool {
-        self.record().is_some()
+        self.so_far(|_| ()).is_some()
     }
 
     /// What `read` makes of what is known so far.
     pub(crate) fn so_far<T>(&self, read: impl FnOnce(&Record) -> T) -> Option<T> {
-        self.record().as_ref().map(read)
+        self.record()?.as_ref().map(read)
     }
 
-    fn record(&self) -> MutexGuard<'_, Option<Record>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn record(&self) -> Option<MutexGuard<'_, Option<Record>>> {
+        let record = self.0.as_ref()?;
+        Some(record.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The finished record of an operation that was done, or refused with this status. There is none of what was refused
     /// before it was judged (400), or so that it may simply be asked again, with nothing done (429); and no second one.
     pub(crate) fn finish(&self, refused: Option<StatusCode>) -> Option<Record> {
-        let mut record = self.record().take()?;
+        let mut record = self.record()?.take()?;
         record.outcome = match refused {
             None => Outcome::Done,
             Some(StatusCode::BAD_REQUEST | StatusCode::TOO_MANY_REQUESTS) => return None,
