@@ -541,14 +541,20 @@ async fn over_a_database_that_was_restored_the_trail_goes_on_and_no_row_is_taken
     assert_eq!(requests(&data), expected);
 }
 
+/// A folder after so many turns, opened so that the trail's next file is due, and what is in that file's place, so that it
+/// cannot be made.
+async fn blocked(turns: u128) -> (TempDir, NativeStore, PathBuf) {
+    let folder = written(turns, SMALL).await;
+    let store = open(folder.path(), 1);
+    let obstacle = file(folder.path(), 2);
+    fs::create_dir(&obstacle).unwrap();
+    (folder, store, obstacle)
+}
+
 #[tokio::test]
 async fn while_the_trail_cannot_be_written_nothing_more_is_done_and_what_was_committed_follows() {
-    let folder = written(2, SMALL).await;
+    let (folder, store, obstacle) = blocked(2).await;
     let data = folder.path();
-    // The next file cannot be made.
-    let store = open(data, 1);
-    let obstacle = file(data, 2);
-    fs::create_dir(&obstacle).unwrap();
     let unavailable = |outcome: Result<_, StoreError>| matches!(outcome, Err(StoreError::Unavailable(_)));
     // Nothing is known of it yet, so this is tried, and stands although it is not acknowledged.
     assert!(unavailable(create(&store, 10).await.map(|_| ())));
@@ -579,11 +585,8 @@ async fn while_the_trail_cannot_be_written_nothing_more_is_done_and_what_was_com
 
 #[tokio::test]
 async fn a_change_is_not_made_where_a_read_could_not_be_kept_a_moment_ago() {
-    let folder = written(1, SMALL).await;
+    let (folder, store, obstacle) = blocked(1).await;
     let data = folder.path();
-    let store = open(data, 1);
-    let obstacle = file(data, 2);
-    fs::create_dir(&obstacle).unwrap();
     assert!(read(&store, 10).await.is_err());
     for _ in 0..2 {
         assert!(create(&store, 10).await.is_err());
@@ -598,11 +601,8 @@ async fn a_change_is_not_made_where_a_read_could_not_be_kept_a_moment_ago() {
 
 #[tokio::test]
 async fn a_trail_that_cannot_be_written_when_the_server_stops_has_its_rows_after_the_next_start() {
-    let folder = written(1, SMALL).await;
+    let (folder, store, obstacle) = blocked(1).await;
     let data = folder.path();
-    let store = open(data, 1);
-    let obstacle = file(data, 2);
-    fs::create_dir(&obstacle).unwrap();
     assert!(create(&store, 10).await.is_err());
     drop(store);
     fs::remove_dir(&obstacle).unwrap();

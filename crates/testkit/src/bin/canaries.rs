@@ -61,12 +61,9 @@ fn main() -> anyhow::Result<ExitCode> {
         Task::Fly { home, rounds, place } => {
             let landed = callers.fly(home.authority()?, &mut canaries, rounds)?;
             landed.went_everywhere()?;
-            if home.leaks(&canaries, &landed)? {
-                return Ok(ExitCode::FAILURE);
-            }
             let planted = callers.flight(home.authority()?, &mut canaries).plant()?;
             home.shows(&canaries, &planted, &place)?;
-            // What came later than its answer, as to a log or to KV, is there by now as well.
+            // By now what comes later than its answer, as to a log or to KV, is there as well.
             Ok(ExitCode::from(u8::from(home.leaks(&canaries, &landed)?)))
         }
         Task::InVain { home } => {
