@@ -108,6 +108,7 @@ fn at_once<T>(outcome: T) -> impl Future<Output = Result<T, StoreError>> {
 
 impl Store for AtOnce {
     type Sealings = Infallible;
+    type Apart = Infallible;
 
     fn create(&self, _: &Caller, _: Record) -> impl Future<Output = Result<CreateOutcome, StoreError>> {
         at_once(CreateOutcome::Created)

@@ -106,6 +106,7 @@ enum Operation {
     ListAudit,
     KeyStatus,
     Reseal,
+    Adopt,
     Config,
     Healthy,
     Ready,
@@ -116,7 +117,8 @@ impl Operation {
     fn kind(self) -> Kind {
         match self {
             Self::Create | Self::Attach | Self::Detach | Self::Delete => Kind::Change,
-            Self::CreateWorkspace | Self::AddUser | Self::RemoveUser | Self::Reseal => Kind::Change,
+            Self::CreateWorkspace | Self::AddUser | Self::RemoveUser => Kind::Change,
+            Self::Reseal | Self::Adopt => Kind::Change,
             Self::List | Self::Get | Self::GetById => Kind::Look,
             Self::ListWorkspaces | Self::ListUsers | Self::ListAudit | Self::KeyStatus => Kind::Look,
             Self::Config | Self::Healthy | Self::Ready => Kind::Look,
@@ -150,7 +152,7 @@ const fn get(path: &'static str, name: &'static str, operation: Operation) -> Ro
     }
 }
 
-static ROUTES: [Route; 18] = [
+static ROUTES: [Route; 19] = [
     post("/v1/api/connections/get", "connections/get", Operation::Get),
     post(
         "/v1/api/connections/get_by_id",
@@ -190,6 +192,7 @@ static ROUTES: [Route; 18] = [
     post("/v1/api/audit/list", "audit/list", Operation::ListAudit),
     post("/v1/api/admin/keys/status", "admin/keys/status", Operation::KeyStatus),
     post("/v1/api/admin/keys/reseal", "admin/keys/reseal", Operation::Reseal),
+    post("/v1/api/admin/adopt", "admin/adopt", Operation::Adopt),
     get("/v1/api/config", "config", Operation::Config),
     get("/healthz", "healthz", Operation::Healthy),
     get("/readyz", "readyz", Operation::Ready),
@@ -230,8 +233,7 @@ struct Head {
 /// What a 401 says.
 const NO_VALID_TOKEN: &str = "A valid bearer token is required.";
 /// What an operator is told everywhere else, and everybody else there.
-const NOT_FOR_OPERATORS: &str =
-    "This token is an operator's, who may call /v1/api/admin/keys/status and /reseal alone.";
+const NOT_FOR_OPERATORS: &str = "This token is an operator's, who may call what is under /v1/api/admin/ alone.";
 const FOR_OPERATORS: &str = "Only an operator may call this: bring a token that PATCHBAY_OPERATOR_TOKENS names.";
 /// Why a request that panicked failed, for the log.
 const PANICKED: &str = "the request panicked";
@@ -407,6 +409,7 @@ fn head(parts: &Parts, host: &impl Host) -> (Option<&'static Route>, Head) {
 pub struct Patchbay<S, H> {
     registry: Registry<S, H>,
     operators: Operators,
+    adopt_tenant: Option<Tenant>,
     audit: bool,
 }
 
@@ -415,6 +418,7 @@ impl<S: Store, H: Host> Patchbay<S, H> {
     pub fn new(store: S, ring: impl Into<Arc<KeyRing>>, host: H, config: Config) -> Self {
         Self {
             operators: Operators::default(),
+            adopt_tenant: None,
             audit: !matches!(config.authentication, Authentication::Off(_)),
             registry: Registry {
                 store,
@@ -438,6 +442,14 @@ impl<S: Store, H: Host> Patchbay<S, H> {
     #[must_use]
     pub fn with_operators(mut self, operators: Operators) -> Self {
         self.operators = operators;
+        self
+    }
+
+    /// With a tenant to whose people an operator may give what was stored while authentication was off, where tenants are
+    /// kept apart. Without one they may not: whoever holds an operator's token need not be trusted with what tenants have.
+    #[must_use]
+    pub fn with_adopt_tenant(mut self, tenant: Option<Tenant>) -> Self {
+        self.adopt_tenant = tenant;
         self
     }
 
@@ -580,6 +592,7 @@ impl<S: Store, H: Host> Patchbay<S, H> {
             Operation::ListAudit => registry.list_audit(caller, body, bound).await.map(Some),
             Operation::KeyStatus => operator::status_fields(body).and(Err(Problem::forbidden(FOR_OPERATORS))),
             Operation::Reseal => operator::reseal_fields(body).and(Err(Problem::forbidden(FOR_OPERATORS))),
+            Operation::Adopt => operator::adopt_fields(body).and(Err(Problem::forbidden(FOR_OPERATORS))),
             Operation::Config | Operation::Healthy | Operation::Ready => self.around(operation).await,
         }
     }
@@ -598,6 +611,10 @@ impl<S: Store, H: Host> Patchbay<S, H> {
                 let (json, told) = self.registry.reseal(body, note).await?;
                 *left = told;
                 Ok(Some(json))
+            }
+            Operation::Adopt => {
+                let allowed = self.adopt_tenant.as_ref();
+                self.registry.adopt(body, allowed, note).await.map(Some)
             }
             _ => Err(Problem::forbidden(NOT_FOR_OPERATORS)),
         }

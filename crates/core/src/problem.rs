@@ -47,8 +47,8 @@ impl Problem {
     }
 
     /// This home cannot do this.
-    pub(crate) fn not_here() -> Self {
-        Self::new(StatusCode::NOT_IMPLEMENTED, "This server cannot do this yet.")
+    pub(crate) fn not_implemented(msg: &'static str) -> Self {
+        Self::new(StatusCode::NOT_IMPLEMENTED, msg)
     }
 
     /// A 500; its message is added with the request id.

@@ -84,7 +84,7 @@ impl<S: Store, H: Host> Registry<S, H> {
         }
     }
 
-    fn random(&self) -> [u8; 16] {
+    pub(crate) fn random(&self) -> [u8; 16] {
         let mut bytes = [0; 16];
         self.host.fill(&mut bytes);
         bytes

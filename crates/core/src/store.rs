@@ -8,6 +8,7 @@ use std::future::{Future, ready};
 
 use serde::{Deserialize, Serialize};
 
+use crate::adoption::apart::Apart;
 use crate::audit;
 use crate::model::{
     Attached, AttachmentId, Caller, ConnectionId, Member, Name, Person, Record, Role, Subject, Timestamp, Workspace,
@@ -265,6 +266,9 @@ pub trait Store {
     /// What it lends to a rotation of keys; [`Infallible`](std::convert::Infallible) where it lends nothing.
     type Sealings: Sealings;
 
+    /// What it lends to an adoption where its tenants are apart; [`Infallible`](std::convert::Infallible) elsewhere.
+    type Apart: Apart;
+
     /// Keeps a new connection owned by the caller. Of N at once with one name exactly one is `Created`.
     fn create(&self, caller: &Caller, record: Record) -> impl Future<Output = Result<CreateOutcome, StoreError>>;
 
@@ -332,6 +336,11 @@ pub trait Store {
 
     /// What rotation of keys takes of it; `None` where this store cannot lend it.
     fn sealings(&self) -> Option<&Self::Sealings> {
+        None
+    }
+
+    /// What an adoption takes of it where its tenants are apart; `None` elsewhere, where it is a command's work.
+    fn apart(&self) -> Option<&Self::Apart> {
         None
     }
 

@@ -84,6 +84,7 @@ impl DynamoStore {
 
 impl Store for DynamoStore {
     type Sealings = Self;
+    type Apart = std::convert::Infallible;
 
     async fn create(&self, caller: &Caller, record: Record) -> Result<CreateOutcome, StoreError> {
         connections::create(&self.table(), caller, record).await

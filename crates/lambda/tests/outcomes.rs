@@ -41,6 +41,7 @@ impl Moody {
 
 impl Store for Moody {
     type Sealings = Infallible;
+    type Apart = Infallible;
 
     async fn create(&self, caller: &Caller, record: Record) -> Result<CreateOutcome, StoreError> {
         let name = record.name.clone();

@@ -134,7 +134,6 @@ pub(crate) fn member(row: &dyn Row) -> Result<Member, StoreError> {
 }
 
 /// The e-mail address that is kept beside a member.
-#[cfg(feature = "native")]
 pub(crate) fn email_beside(row: &dyn Row, column: usize) -> Result<Option<Subject>, StoreError> {
     match row.value(column)? {
         Value::Null => Ok(None),

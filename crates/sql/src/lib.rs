@@ -5,6 +5,7 @@
 //! inside a Durable Object. It uses no BEGIN, SAVEPOINT, PRAGMA or LIKE, at most 100 bound parameters a statement, and
 //! integers below 2^53.
 
+pub mod adoption;
 pub mod connections;
 pub mod database;
 mod facts;
@@ -14,8 +15,6 @@ pub mod sealings;
 pub mod statements;
 pub mod workspaces;
 
-#[cfg(feature = "native")]
-mod adopt;
 #[cfg(feature = "native")]
 pub mod audit;
 #[cfg(feature = "native")]
@@ -38,7 +37,7 @@ mod shape;
 mod writer;
 
 #[cfg(feature = "native")]
-pub use adopt::{AdoptError, adopt};
+pub use adoption::{AdoptError, adopt};
 #[cfg(feature = "native")]
 pub use backup::{BackupError, RestoreError, backup, restore};
 #[cfg(feature = "native")]

@@ -149,6 +149,7 @@ pub fn count_sealed(data: &Path) -> Result<Counted, OpenError> {
 
 impl Store for NativeStore {
     type Sealings = Self;
+    type Apart = std::convert::Infallible;
 
     async fn create(&self, caller: &Caller, record: Record) -> Result<CreateOutcome, StoreError> {
         let caller = caller.clone();

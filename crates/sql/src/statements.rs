@@ -208,16 +208,37 @@ statements! {
           WHERE m.tenant = ?1 AND NOT (m.kind = 0 AND m.subject = ?2)
           GROUP BY m.kind, m.subject HAVING among > ?4";
     WORKSPACES_BY = "SELECT id FROM workspace WHERE tenant = ?1 AND created_by = ?2 ORDER BY id";
+    /// `?4` the new owner. Within a tenant they have nothing to do but the first; from one to another it is the last three,
+    /// in this order: a member or an attachment always has its workspace.
+    HAND_WORKSPACES = "UPDATE workspace SET created_by = ?4 WHERE tenant = ?1 AND created_by = ?2";
+    COPY_WORKSPACES = "INSERT INTO workspace (tenant, created_by, id, name, created_at)
+          SELECT ?3, ?4, id, name, created_at FROM workspace WHERE tenant = ?1 AND created_by = ?2";
     MOVE_MEMBERS = "UPDATE member SET tenant = ?3 WHERE tenant = ?1
           AND workspace_id IN (SELECT w.id FROM workspace w WHERE w.tenant = ?1 AND w.created_by = ?2)";
-    /// `?4` the new owner.
-    MOVE_WORKSPACES = "UPDATE workspace SET tenant = ?3, created_by = ?4 WHERE tenant = ?1 AND created_by = ?2";
-    FIRST_OWNED = "SELECT c.id, c.name, c.type, c.owner, c.created_at, c.key_id, c.sealed, c.seq
-          FROM connection c WHERE c.tenant = ?1 AND c.owner = ?2 ORDER BY c.name LIMIT 1";
-    /// `?1` the new tenant, `?2` the new owner, `?3` key id, `?4` sealed, `?5` the connection's seq.
-    MOVE_CONNECTION = "UPDATE connection SET tenant = ?1, owner = ?2, key_id = ?3, sealed = ?4 WHERE seq = ?5";
+    DROP_WORKSPACES = "DELETE FROM workspace WHERE tenant = ?1 AND created_by = ?2";
+    /// `?3` the new tenant, `?4` the new owner, `?5` the connection's seq, `?6` key id, `?7` sealed.
+    MOVE_CONNECTION = "UPDATE connection SET tenant = ?3, owner = ?4, key_id = ?6, sealed = ?7 WHERE seq = ?5";
     /// The same.
-    MOVE_ATTACHMENTS = "UPDATE attachment SET tenant = ?1 WHERE seq = ?5";
+    MOVE_ATTACHMENTS = "UPDATE attachment SET tenant = ?3 WHERE seq = ?5";
+
+    // For an adoption between two databases: `?1` the tenant and `?2` the subject whose things these are.
+
+    /// `?3` the name to start after, `?4` how many.
+    OWNED = "SELECT c.id, c.name, c.type, c.owner, c.created_at, c.key_id, c.sealed, c.seq
+          FROM connection c WHERE c.tenant = ?1 AND c.owner = ?2 AND c.name > ?3 ORDER BY c.name LIMIT ?4";
+    /// `?3` the connection's seq: those to the subject's own workspaces.
+    OWN_ATTACHMENTS = "SELECT a.workspace_id, a.id FROM attachment a
+          CROSS JOIN workspace w ON w.tenant = ?1 AND w.id = a.workspace_id AND w.created_by = ?2
+          WHERE a.seq = ?3 ORDER BY a.workspace_id";
+    /// `?3` the id to start after, `?4` how many.
+    MADE = "SELECT id, name, created_by, created_at FROM workspace
+          WHERE tenant = ?1 AND created_by = ?2 AND id > ?3 ORDER BY id LIMIT ?4";
+    /// `?4` how many: the seqs of the first connections.
+    OWNED_SEQS = "SELECT seq FROM connection WHERE tenant = ?1 AND owner = ?2 ORDER BY name LIMIT ?4";
+    /// `?1` the connection's seq.
+    DETACH_ALL = "DELETE FROM attachment WHERE seq = ?1";
+    DROP_MEMBERS = "DELETE FROM member WHERE tenant = ?1
+          AND workspace_id IN (SELECT w.id FROM workspace w WHERE w.tenant = ?1 AND w.created_by = ?2)";
 
     // For the audit trail.
 

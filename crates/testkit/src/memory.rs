@@ -327,6 +327,7 @@ impl MemoryStore {
 
 impl Store for MemoryStore {
     type Sealings = Self;
+    type Apart = std::convert::Infallible;
 
     async fn create(&self, caller: &Caller, record: Record) -> Result<CreateOutcome, StoreError> {
         self.with(caller, |state| {

@@ -85,6 +85,7 @@ impl Counted {
 
 impl Store for Counted {
     type Sealings = std::convert::Infallible;
+    type Apart = std::convert::Infallible;
 
     async fn create(&self, caller: &Caller, record: Record) -> Result<CreateOutcome, StoreError> {
         self.run(|on| connections::create(on, caller, &record)).await

@@ -7,6 +7,7 @@
 //! workspaces' names (they may have become a member a second ago), and two entries that never were true together (so
 //! that nobody sees what was attached after they had left the workspace).
 
+mod apart;
 mod sealings;
 
 use std::rc::Rc;
@@ -114,6 +115,7 @@ impl<K: Kv, A: Authority, H: Host> EdgeStore<K, A, H> {
 
 impl<K: Kv, A: Authority, H: Host> Store for EdgeStore<K, A, H> {
     type Sealings = Self;
+    type Apart = Self;
 
     async fn create(&self, caller: &Caller, record: Record) -> Result<CreateOutcome, StoreError> {
         self.ask(caller, Operation::Create(record)).await
@@ -198,6 +200,10 @@ impl<K: Kv, A: Authority, H: Host> Store for EdgeStore<K, A, H> {
     }
 
     fn sealings(&self) -> Option<&Self> {
+        Some(self)
+    }
+
+    fn apart(&self) -> Option<&Self> {
         Some(self)
     }
 }

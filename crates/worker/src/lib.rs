@@ -5,6 +5,7 @@
 //! Worker's store ([`edge`]) takes from KV what it can: KV may say yes, never no. All of this knows no runtime: it is
 //! generic over [`surroundings`].
 
+mod adoption;
 pub mod directory;
 pub mod edge;
 mod entry;

@@ -1,10 +1,13 @@
 //! What a Worker asks a Durable Object, and what it is told: a byte for the version, then postcard.
 //!
-//! An answer is the `Result` that [`Store`](patchbay_core::store::Store) or
-//! [`Sealings`](patchbay_core::rotation::Sealings) gives for what is asked for. A deploy runs two versions side by side for
+//! An answer is the `Result` that [`Store`](patchbay_core::store::Store),
+//! [`Sealings`](patchbay_core::rotation::Sealings) or [`Apart`](patchbay_core::adoption::apart::Apart) gives for what is
+//! asked for. A deploy runs two versions side by side for
 //! some seconds. Where one does not understand the other the request is refused as unavailable, and nothing was done, or
 //! for an answer that is not understood, it may have been done.
 
+use patchbay_core::adoption::apart::{Part, Run};
+use patchbay_core::adoption::{Conflicts, NewOwner};
 use patchbay_core::model::{Caller, ConnectionId, Name, Person, Record, Tenant, Timestamp, WorkspaceId};
 use patchbay_core::rotation::{Place, Replacement, Wanted};
 use patchbay_core::store::{AddMember, Attach, ListQuery, Lookup, StoreError, WorkspacesOf};
@@ -12,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// The version of messages, both ways. It rises when anything in them changes, the core's nouns included.
-const VERSION: u8 = 4;
+const VERSION: u8 = 5;
 
 /// What a tenant's object is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +24,8 @@ pub enum AskTenant {
     Store(Ask),
     /// On nobody's behalf: about all that this tenant has.
     Sealings(Tenant, OfSealings),
+    /// On nobody's behalf: for an adoption, from this tenant or into it.
+    Adoption(Tenant, OfAdoption),
 }
 
 impl AskTenant {
@@ -28,7 +33,7 @@ impl AskTenant {
     pub fn tenant(&self) -> &Tenant {
         match self {
             Self::Store(ask) => &ask.caller.tenant,
-            Self::Sealings(tenant, _) => tenant,
+            Self::Sealings(tenant, _) | Self::Adoption(tenant, _) => tenant,
         }
     }
 
@@ -38,6 +43,7 @@ impl AskTenant {
             Self::Store(ask) => ask.operation.writes(),
             Self::Sealings(_, OfSealings::Count | OfSealings::Sealed(..)) => false,
             Self::Sealings(_, OfSealings::Replace(_)) => true,
+            Self::Adoption(_, of) => !matches!(of, OfAdoption::Leaving(..) | OfAdoption::Conflicts(_)),
         }
     }
 }
@@ -51,6 +57,30 @@ pub enum OfSealings {
     Sealed(Wanted, Option<Place>, u16),
     /// `replace_sealed`.
     Replace(Vec<Replacement>),
+}
+
+/// One part of an adoption, as [`Apart`](patchbay_core::adoption::apart::Apart) has them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OfAdoption {
+    /// `freeze`.
+    Freeze(NewOwner, Run),
+    /// `leaving`.
+    Leaving(Option<Place>, u16),
+    /// For `decide`, what is in the way where things are given away: told an `Option` of [`Conflicts`], which is `None` where
+    /// this run has no freeze.
+    Conflicts(Option<Run>),
+    /// `leave`.
+    Leave(Run),
+    /// `give_up`, where things are given away.
+    Thaw(Run),
+    /// `expect`.
+    Expect(Run),
+    /// `arrive`.
+    Arrive(Run, Vec<Part>),
+    /// `decide`, but for the end of the freeze.
+    Decide(NewOwner, Run, Conflicts, bool),
+    /// `give_up`, where they would have come.
+    Forget(Run),
 }
 
 /// An operation, and who asks for it.

@@ -7,7 +7,7 @@ use patchbay_core::identity::fetched::{Dispatch, Fetched, Renewal};
 use patchbay_core::identity::operators::Operators;
 pub use patchbay_core::identity::settings::WrongSetting;
 use patchbay_core::identity::settings::{self as callers, CallerSettings};
-use patchbay_core::model::Workspaces;
+use patchbay_core::model::{Tenant, Workspaces};
 use patchbay_core::seal::KeyRing;
 use patchbay_signature::verify_in_rust;
 
@@ -46,6 +46,8 @@ pub struct Settings {
     pub authentication: Authentication,
     /// `PATCHBAY_OPERATOR_TOKENS`: whose tokens make an operator.
     pub operators: Operators,
+    /// `PATCHBAY_ADOPT_TENANT`: to whose people an operator may give what was stored while authentication was off.
+    pub adopt_tenant: Option<Tenant>,
     /// `PATCHBAY_WORKSPACES`: whether workspaces come into being by being named.
     pub workspaces: Workspaces,
     /// `PATCHBAY_READS` and `PATCHBAY_EDGE_MAX_AGE`.
@@ -63,6 +65,7 @@ const READS: &str = "PATCHBAY_READS";
 const EDGE_MAX_AGE: &str = "PATCHBAY_EDGE_MAX_AGE";
 const LOG: &str = "PATCHBAY_LOG";
 const KEYS: &str = "PATCHBAY_KEYS";
+const ADOPT_TENANT: &str = "PATCHBAY_ADOPT_TENANT";
 
 impl Settings {
     /// What the variables mean where an issuer is asked for its keys so.
@@ -70,8 +73,8 @@ impl Settings {
     /// # Errors
     /// The first of them that means nothing, or that there is no such setting.
     pub fn read(variables: &Variables, dispatch: Dispatch) -> Result<Self, WrongSetting> {
-        let is_known =
-            |name: &str| [READS, EDGE_MAX_AGE, LOG, KEYS].contains(&name) || callers::VARIABLES.contains(&name);
+        let own = [READS, EDGE_MAX_AGE, LOG, KEYS, ADOPT_TENANT];
+        let is_known = |name: &str| own.contains(&name) || callers::VARIABLES.contains(&name);
         if let Some(unknown) = variables.keys().find(|name| !is_known(name)) {
             return Err(WrongSetting(format!("{unknown} is not a setting of Patchbay")));
         }
@@ -85,9 +88,14 @@ impl Settings {
             ))
         })?;
         let keys = KeyRing::parse(keys).map_err(|invalid| WrongSetting(format!("{KEYS}: {invalid}")))?;
+        let adopt_tenant = variables
+            .get(ADOPT_TENANT)
+            .map(|tenant| Tenant::new(tenant))
+            .transpose();
         Ok(Self {
             authentication,
             operators: callers.operators()?,
+            adopt_tenant: adopt_tenant.map_err(|invalid| WrongSetting(format!("{ADOPT_TENANT} {invalid}")))?,
             workspaces,
             reads: reads(variables)?,
             log: choose(variables, LOG, "requests or failures", |value| match value {
@@ -157,12 +165,14 @@ mod tests {
             ("PATCHBAY_WORKSPACES", "managed"),
             (EDGE_MAX_AGE, "60"),
             (LOG, "failures"),
+            (ADOPT_TENANT, "acme"),
         ])
         .unwrap();
         assert!(matches!(settings.authentication, Authentication::Off(_)));
         assert_eq!(settings.workspaces, Workspaces::Managed);
         assert_eq!(settings.reads, Reads::Edge { max_age: 60 });
         assert_eq!(settings.log, Log::Failures);
+        assert_eq!(settings.adopt_tenant.unwrap().as_str(), "acme");
         let settings = read(&[RING, OFF, (READS, "strong")]).unwrap();
         assert_eq!((settings.workspaces, settings.reads), (Workspaces::Open, Reads::Strong));
     }
@@ -222,6 +232,10 @@ mod tests {
             (
                 &[RING, (LOG, "loud")],
                 "PATCHBAY_LOG must be requests or failures, not \"loud\"",
+            ),
+            (
+                &[RING, (ADOPT_TENANT, "")],
+                "PATCHBAY_ADOPT_TENANT must be 1 to 128 bytes of UTF-8",
             ),
         ] {
             assert_eq!(read(variables).map(|_| ()), Err(complaint.to_owned()));

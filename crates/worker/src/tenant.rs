@@ -5,16 +5,19 @@ use std::cell::{Cell, RefCell};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use patchbay_core::access;
+use patchbay_core::identity::Authentication;
 use patchbay_core::model::{Tenant, Timestamp};
 use patchbay_core::store::StoreError;
+use patchbay_sql::adoption::apart;
 use patchbay_sql::database::{Database, Statements};
 use patchbay_sql::{connections, members, schema, sealings, workspaces};
 use serde::Serialize;
 
+use crate::adoption::{self, Unkept};
 use crate::directory::newest;
 use crate::entry::Of;
 use crate::outbox::{self, Write};
-use crate::protocol::{Ask, AskDirectory, AskTenant, OfSealings, Operation, decode, encode};
+use crate::protocol::{Ask, AskDirectory, AskTenant, OfAdoption, OfSealings, Operation, decode, encode};
 use crate::settings::Reads;
 use crate::surroundings::{Around, Authority, Kv, KvError, Whom};
 
@@ -123,6 +126,7 @@ impl<D: Database + Statements, K: Kv, A: Authority, R: Around> TenantObject<D, K
         let (tenant, next) = self.database.transaction(|statements| {
             newest(schema::migrate_in(statements)?)?;
             newest(outbox::SCHEMA.migrate_in(statements)?)?;
+            newest(adoption::SCHEMA.migrate_in(statements)?)?;
             Ok::<_, StoreError>((outbox::tenant(statements)?, outbox::next_due(statements)?))
         })?;
         self.tenant.replace(tenant);
@@ -139,13 +143,22 @@ impl<D: Database + Statements, K: Kv, A: Authority, R: Around> TenantObject<D, K
             let told = self.authority.ask(Whom::Directory, enter).await?;
             decode::<Result<(), StoreError>>(&told)??;
         }
-        let (answer, next) = self.database.transaction(|statements| {
+        let changed = self.database.transaction(|statements| {
             if first_write {
                 outbox::set_tenant(statements, tenant)?;
             }
-            let answer = self.perform(statements, ask)?;
-            Ok::<_, StoreError>((answer, outbox::next_due(statements)?))
-        })?;
+            let answer = self.change(statements, ask)?;
+            Ok((answer, outbox::next_due(statements)?))
+        });
+        let (answer, next) = match changed {
+            Ok(changed) => changed,
+            Err(Unkept::Failed(error)) => return Err(error),
+            Err(Unkept::Ended(run, decided)) => {
+                self.database
+                    .transaction(|statements| adoption::forget(statements, run))?;
+                return Ok(told(decided));
+            }
+        };
         if first_write {
             self.tenant.replace(Some(tenant.clone()));
         }
@@ -256,11 +269,25 @@ impl<D: Database + Statements, K: Kv, A: Authority, R: Around> TenantObject<D, K
         (write, outcome)
     }
 
+    /// Makes the change that is asked for, inside a transaction, and the answer.
+    fn change(&self, statements: &dyn Statements, ask: &AskTenant) -> Result<Vec<u8>, Unkept> {
+        match ask {
+            AskTenant::Store(_) => adoption::refuse_while_frozen(statements)?,
+            AskTenant::Adoption(_, OfAdoption::Decide(to, run, conflicts, rehearsal)) => {
+                let decided = adoption::decide(statements, to, *run, conflicts.clone(), *rehearsal);
+                return decided.map(told);
+            }
+            _ => {}
+        }
+        Ok(self.perform(statements, ask)?)
+    }
+
     /// Does what is asked, and makes the answer.
     fn perform(&self, statements: &dyn Statements, ask: &AskTenant) -> Result<Vec<u8>, StoreError> {
         match ask {
             AskTenant::Store(ask) => of_store(statements, ask),
             AskTenant::Sealings(_, of) => of_sealings(statements, of, self.around.now()),
+            AskTenant::Adoption(_, of) => of_adoption(statements, of),
         }
     }
 
@@ -296,9 +323,28 @@ fn of_store(statements: &dyn Statements, ask: &Ask) -> Result<Vec<u8>, StoreErro
 
 fn of_sealings(statements: &dyn Statements, of: &OfSealings, now: Timestamp) -> Result<Vec<u8>, StoreError> {
     Ok(match of {
-        OfSealings::Count => told(outbox::count_sealed(statements, now)?),
+        OfSealings::Count => {
+            let mut counted = outbox::count_sealed(statements, now)?;
+            counted.add(adoption::count(statements)?);
+            told(counted)
+        }
         OfSealings::Sealed(wanted, after, most) => told(sealings::sealed(statements, wanted, after.as_ref(), *most)?),
         OfSealings::Replace(replacements) => told(sealings::replace(statements, replacements)?),
+    })
+}
+
+fn of_adoption(statements: &dyn Statements, of: &OfAdoption) -> Result<Vec<u8>, StoreError> {
+    let anonymous = Authentication::anonymous();
+    Ok(match of {
+        OfAdoption::Freeze(to, run) => told(adoption::freeze(statements, to, *run)?),
+        OfAdoption::Leaving(after, most) => told(apart::leaving(statements, &anonymous, after.as_ref(), *most)?),
+        OfAdoption::Conflicts(run) => told(adoption::conflicts(statements, *run)?),
+        OfAdoption::Leave(run) => told(adoption::leave(statements, *run)?),
+        OfAdoption::Thaw(run) => told(adoption::thaw(statements, *run)?),
+        OfAdoption::Expect(run) => told(adoption::expect(statements, *run)?),
+        OfAdoption::Arrive(run, parts) => told(adoption::arrive(statements, *run, parts)?),
+        OfAdoption::Decide(..) => return Err(StoreError::Damaged("an adoption is decided as a change".into())),
+        OfAdoption::Forget(run) => told(adoption::forget(statements, *run)?),
     })
 }
 

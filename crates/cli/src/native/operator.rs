@@ -1,4 +1,4 @@
-//! `patchbay keys status --url` and `patchbay keys rotate --url`: an operator's calls of a server.
+//! `--url`: an operator's calls of a server, for `patchbay keys status`, `patchbay keys rotate` and `patchbay adopt`.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -7,6 +7,7 @@ use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
 use http::header::RETRY_AFTER;
 use http::{Response, StatusCode};
+use patchbay_core::adoption::{Adopted, NewOwner};
 use patchbay_core::identity::source::Url;
 use patchbay_core::limits;
 use patchbay_core::model::KeyId;
@@ -65,10 +66,26 @@ pub fn rotate(url: &Url) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Has the server give somebody what was stored while authentication was off.
+///
+/// # Errors
+/// What stopped it, in a sentence that says what to do.
+pub fn adopt(url: &Url, to: &NewOwner, dry_run: bool) -> anyhow::Result<Adopted> {
+    let server = Server::new(url)?;
+    rotation::runtime()?.block_on(server.adopt(to, dry_run))
+}
+
 /// What `admin/keys/reseal` answers.
 #[derive(Deserialize)]
 struct Resealed {
     resealed: u64,
+    next_cursor: Option<String>,
+}
+
+/// What `admin/adopt` answers.
+#[derive(Deserialize)]
+struct Adopting {
+    adopted: Option<Adopted>,
     next_cursor: Option<String>,
 }
 
@@ -142,6 +159,19 @@ impl<'a> Server<'a> {
         Ok(())
     }
 
+    async fn adopt(&self, to: &NewOwner, dry_run: bool) -> anyhow::Result<Adopted> {
+        let (mut adopted, mut cursor) = (None, None);
+        loop {
+            let body = json!({"tenant": &to.tenant, "owner": &to.subject, "dry_run": dry_run, "cursor": cursor});
+            let answer: Adopting = self.call("admin/adopt", &body).await?;
+            adopted = answer.adopted.or(adopted);
+            cursor = answer.next_cursor;
+            if cursor.is_none() {
+                return adopted.context("the server does not say what was adopted");
+            }
+        }
+    }
+
     async fn count(&self) -> anyhow::Result<Standing> {
         let (mut sum, mut cursor) = (Standing::default(), None);
         loop {
@@ -211,11 +241,10 @@ fn read<T: DeserializeOwned>(answer: &Response<Bytes>) -> anyhow::Result<T> {
     let refusal = || refusal(answer);
     match answer.status() {
         StatusCode::OK => serde_json::from_slice(answer.body()).context("what answered is no Patchbay server"),
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => bail!(
+        StatusCode::UNAUTHORIZED => bail!(
             "{}: see that the server's {OPERATOR_TOKENS} has the entry of the token in {OPERATOR_TOKEN}",
             refusal()
         ),
-        StatusCode::NOT_IMPLEMENTED => bail!("{}: this home cannot rotate its keys", refusal()),
         _ => bail!(refusal()),
     }
 }

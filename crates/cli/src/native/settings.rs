@@ -83,15 +83,15 @@ pub enum KeysCommand {
         id: KeyId,
     },
     /// Say how many records each key seals; the server may run.
-    Status(SealedAt),
+    Status(At),
     /// Seal again, with the first key of the ring, what others sealed. It may be interrupted, and run again. Over a data
     /// folder the server must not run; over a table every server may, and with --url one must.
-    Rotate(SealedAt),
+    Rotate(At),
 }
 
-/// Whom to ask what keys seal.
+/// Whom to ask: a server, or the store itself.
 #[derive(Debug, Args)]
-pub struct SealedAt {
+pub struct At {
     /// A running server, whatever it keeps everything in, by the operator's token in PATCHBAY_OPERATOR_TOKEN; without it
     /// the store itself is asked. https://, or http:// of a loopback address.
     #[arg(long, value_parser = server, conflicts_with_all = ["store", "table", "endpoint"])]

@@ -1,4 +1,4 @@
-//! Upkeep of a data folder: `backup`, `restore`, `check`, `export`, `import`; and `adopt`, of a table too.
+//! Upkeep of a data folder: `backup`, `restore`, `check`, `export`, `import`; and `adopt`, of a table and a Worker too.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Write};
@@ -12,9 +12,9 @@ use patchbay_core::model::{Subject, Tenant};
 use patchbay_core::portable::Totals;
 use tempfile::NamedTempFile;
 
-use super::dynamodb;
 use super::keys::{self, Source};
-use super::settings::{self, StoreAt};
+use super::settings::{self, At};
+use super::{dynamodb, operator};
 use crate::host::NativeHost;
 
 /// The commands.
@@ -53,7 +53,8 @@ pub enum Upkeep {
     /// Give somebody what was stored while authentication was off, or name what is in the way and change nothing.
     ///
     /// Of a data folder it is all or nothing, and the server must not run. Of a table it goes step by step, and may be
-    /// interrupted, and run again; servers may run, but none with authentication off.
+    /// interrupted, and run again; servers may run, but none with authentication off. A Worker does it itself, asked with
+    /// --url, where its PATCHBAY_ADOPT_TENANT names the tenant; all or nothing, and it may be interrupted, and run again.
     Adopt {
         /// Their tenant.
         #[arg(long, value_parser = |tenant: &str| Tenant::new(tenant))]
@@ -65,7 +66,7 @@ pub enum Upkeep {
         #[arg(long)]
         dry_run: bool,
         #[command(flatten)]
-        at: StoreAt,
+        at: At,
     },
 }
 
@@ -221,10 +222,11 @@ fn counted(totals: Totals) -> String {
     format!("{} connections, {} workspaces", totals.connections, totals.workspaces)
 }
 
-fn adopt(at: &StoreAt, data: &Path, to: &NewOwner, dry_run: bool) -> anyhow::Result<()> {
-    let adopted = match at.table()? {
-        Some(table) => dynamodb::adopt(table, to, dry_run)?,
-        None => {
+fn adopt(at: &At, data: &Path, to: &NewOwner, dry_run: bool) -> anyhow::Result<()> {
+    let adopted = match (&at.url, at.store.table()?) {
+        (Some(url), _) => operator::adopt(url, to, dry_run)?,
+        (None, Some(table)) => dynamodb::adopt(table, to, dry_run)?,
+        (None, None) => {
             let (ring, source) = keys::of_database(data)?;
             keys::settle(data, &source)?;
             patchbay_sql::adopt(data, &ring, &NativeHost, to, dry_run)?

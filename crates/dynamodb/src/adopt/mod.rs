@@ -34,8 +34,8 @@ const ENTRIES: usize = ACTIONS - 8;
 #[derive(Debug, thiserror::Error)]
 pub enum AdoptError {
     /// What is there, or who is to have it, does not allow it. Nothing was changed.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
+    #[error("nothing was adopted: {0}")]
+    Refused(Refusal),
     /// Something has come into its way since it began.
     #[error(
         "the adoption is not complete: something has changed since it began; run it again, and it goes on, or says what"
@@ -47,6 +47,12 @@ pub enum AdoptError {
 }
 
 // Not #[from]: what a message says already is not given as its source too, or it would be printed twice.
+impl From<Refusal> for AdoptError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
 impl From<StoreError> for AdoptError {
     fn from(error: StoreError) -> Self {
         Self::Store(error)

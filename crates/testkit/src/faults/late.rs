@@ -69,6 +69,7 @@ impl<S: Store> LateStore<S> {
 
 impl<S: Store> Store for LateStore<S> {
     type Sealings = Infallible;
+    type Apart = Infallible;
 
     async fn create(&self, caller: &Caller, record: Record) -> Result<CreateOutcome, StoreError> {
         let lookups = [Lookup::Name(record.name.clone()), Lookup::Id(record.id)];

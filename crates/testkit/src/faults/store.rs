@@ -121,6 +121,7 @@ impl<S: Store> FaultyStore<S> {
 
 impl<S: Store> Store for FaultyStore<S> {
     type Sealings = Infallible;
+    type Apart = Infallible;
 
     async fn create(&self, caller: &Caller, record: Record) -> Result<CreateOutcome, StoreError> {
         let caller = self.caller(caller, StoreFault::TenantsAreMixed);

@@ -117,6 +117,7 @@ impl<S: Store> RacyStore<S> {
 
 impl<S: Store> Store for RacyStore<S> {
     type Sealings = Infallible;
+    type Apart = Infallible;
 
     async fn create(&self, caller: &Caller, record: Record) -> Result<CreateOutcome, StoreError> {
         self.put_off(caller).await?;

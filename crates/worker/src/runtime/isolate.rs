@@ -7,6 +7,7 @@ use std::sync::Arc;
 use js_sys::Reflect;
 use patchbay_core::api::{Config, Readiness};
 use patchbay_core::identity::operators::Operators;
+use patchbay_core::model::Tenant;
 use patchbay_core::seal::KeyRing;
 use wasm_bindgen::JsValue;
 use worker::Env;
@@ -26,6 +27,8 @@ pub struct Isolate {
     pub config: Config,
     /// Whose tokens make an operator.
     pub operators: Operators,
+    /// To whose people an operator may give anything.
+    pub adopt_tenant: Option<Tenant>,
     /// The keys.
     pub ring: Arc<KeyRing>,
     /// What its requests hold of its memory.
@@ -70,6 +73,7 @@ impl Isolate {
                 answer_bytes: ANSWER_BYTES,
             },
             operators: settings.operators,
+            adopt_tenant: settings.adopt_tenant,
             ring: Arc::new(settings.keys),
             memory: Memory::default(),
             owners: Rc::default(),

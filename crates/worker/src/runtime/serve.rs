@@ -76,6 +76,7 @@ async fn serve(isolate: &Isolate, usage: &Rc<Usage>, head: &Parts, request: web_
     let patchbay = Patchbay::new(store, Arc::clone(&isolate.ring), WorkerHost, isolate.config.clone())
         .with_readiness(Arc::clone(&isolate.readiness))
         .with_operators(isolate.operators.clone())
+        .with_adopt_tenant(isolate.adopt_tenant.clone())
         // Cloudflare keeps the first 256 KB of what one invocation logs, its request's headers among them.
         .with_one_log_line();
     #[cfg(feature = "test-trigger")]

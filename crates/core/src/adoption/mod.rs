@@ -1,6 +1,10 @@
 //! Adoption: what was stored while authentication was off, given to somebody. Here is what is the same in every store.
 
+pub mod apart;
+
 use std::fmt;
+
+use serde::{Deserialize, Serialize};
 
 use crate::api::Host;
 use crate::identity::Authentication;
@@ -12,7 +16,7 @@ use crate::seal::{Draft, KeyRing, OpenError};
 const NAMED: usize = 20;
 
 /// Who gets what `anonymous` of the tenant `default` has.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewOwner {
     /// Their tenant.
     pub tenant: Tenant,
@@ -54,7 +58,7 @@ impl NewOwner {
 }
 
 /// What was adopted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Adopted {
     /// Connections, each with its attachments.
     pub connections: u64,
@@ -71,11 +75,11 @@ pub enum Refusal {
     #[error("`anonymous` of the tenant `default` is who has it now: name another owner")]
     NobodyElse,
     /// The tenant has, or is not to have, some of it.
-    #[error("nothing was adopted: {0}")]
+    #[error("{0}")]
     Conflicts(Conflicts),
     /// A connection's details do not open, so that they cannot be sealed for another owner.
     #[error(
-        "nothing was adopted: connection {id}: {error}; put a key that is missing back into the ring, and delete what is \
+        "connection {id}: {error}; put a key that is missing back into the ring, and delete what is \
          damaged, or restore it from a backup"
     )]
     Sealed {
@@ -87,7 +91,7 @@ pub enum Refusal {
 }
 
 /// Something in an adoption's way.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum Conflict {
     /// A connection's name is another's.
     #[error("{tenant} has a connection `{name}` of its own")]
@@ -131,7 +135,7 @@ pub enum Conflict {
 }
 
 /// What stands in an adoption's way: the first in a sentence each, and how many more.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Conflicts {
     named: Vec<Conflict>,
     more: u64,

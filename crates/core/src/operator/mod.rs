@@ -1,5 +1,8 @@
-//! The operator's operations: what each key seals, and sealing again what others than the first one sealed.
+//! The operator's operations: what each key seals, sealing again what others than the first one sealed, and [`adopt`].
 
+mod adopt;
+
+pub(crate) use self::adopt::adopt_fields;
 use crate::api::Host;
 use crate::audit::Note;
 use crate::limits;
@@ -13,6 +16,7 @@ use crate::wire::{Fields, Json};
 /// What a cursor of each walk is for.
 const STATUS: &str = "keys/status";
 const RESEAL: &str = "keys/reseal";
+const NO_SEALINGS: &str = "This server cannot rotate its keys.";
 /// What is left that one line of the log names.
 const NAMED: usize = 20;
 
@@ -173,7 +177,7 @@ impl<S: Store, H: Host> Registry<S, H> {
 }
 
 fn sealings<S: Store>(store: &S) -> Result<&S::Sealings, Problem> {
-    store.sealings().ok_or_else(Problem::not_here)
+    store.sealings().ok_or_else(|| Problem::not_implemented(NO_SEALINGS))
 }
 
 /// What the log says of what is not sealed again.

@@ -1,0 +1,331 @@
+//! An adoption, as a tenant's object takes part in it: tables beside those of `patchbay_sql`, in the same database.
+//!
+//! `frozen` is a row in the object of the tenant whose things are given away, for as long as an adoption is under way: it
+//! then refuses every change. What has arrived at the object of the tenant that gets them waits in `arrived`, where nobody
+//! sees it; it is there only for the run in `expected`. `adopted` is what the last adoption came to. All of them may be in the
+//! same object.
+//!
+//! Only the last run that froze may decide: one that finds itself in `frozen`, and thereafter in `expected`. For another
+//! one to end the freeze in between, it must have been in both since.
+
+use patchbay_core::adoption::apart::{Begun, Decided, Part, Run};
+use patchbay_core::adoption::{Adopted, Conflicts, NewOwner, Refusal};
+use patchbay_core::identity::Authentication;
+use patchbay_core::model::{ConnectionId, KeyId, Sealed, Subject};
+use patchbay_core::rotation::Counted;
+use patchbay_core::store::StoreError;
+use patchbay_sql::adoption::{self, apart};
+use patchbay_sql::database::{Row, Statements, Value, all, blob, first, int, text};
+use patchbay_sql::schema::Schema;
+
+use crate::directory::tenant;
+use crate::protocol::{decode, encode};
+
+/// Parts that are in memory at a time.
+const AT_ONCE: i64 = 16;
+/// Connections that are taken away in one transaction.
+const LEAVING_AT_ONCE: u16 = 1_000;
+
+pub(crate) const SCHEMA: Schema = Schema {
+    key: "adoption",
+    steps: &[&[
+        "CREATE TABLE frozen (
+            one INTEGER PRIMARY KEY CHECK (one = 1), adoption BLOB NOT NULL, run BLOB NOT NULL,
+            tenant TEXT NOT NULL, subject TEXT NOT NULL) STRICT",
+        "CREATE TABLE expected (one INTEGER PRIMARY KEY CHECK (one = 1), run BLOB NOT NULL) STRICT",
+        // what: its place in the order of arrival. key_id: of a connection.
+        "CREATE TABLE arrived (what TEXT NOT NULL PRIMARY KEY, key_id TEXT, part BLOB NOT NULL) STRICT",
+        "CREATE INDEX arrived_by_key ON arrived (key_id)",
+        "CREATE TABLE adopted (
+            one INTEGER PRIMARY KEY CHECK (one = 1), adoption BLOB NOT NULL,
+            connections INTEGER NOT NULL, workspaces INTEGER NOT NULL, left_out INTEGER NOT NULL) STRICT",
+    ]],
+};
+
+const FROZEN: &str = "SELECT adoption, run, tenant, subject FROM frozen WHERE one = 1";
+const FREEZE: &str = "INSERT INTO frozen (one, adoption, run, tenant, subject) VALUES (1, ?1, ?2, ?3, ?4)
+    ON CONFLICT (one) DO UPDATE SET run = excluded.run";
+/// `?1` the adoption.
+const THAW: &str = "DELETE FROM frozen WHERE one = 1 AND adoption = ?1";
+/// `?1` the run.
+const THAW_AFTER: &str = "DELETE FROM frozen WHERE one = 1 AND run = ?1";
+/// `?1` the run.
+const IS_EXPECTED: &str = "SELECT 1 FROM expected WHERE one = 1 AND run = ?1";
+/// `?1` the run.
+const EXPECT: &str =
+    "INSERT INTO expected (one, run) VALUES (1, ?1) ON CONFLICT (one) DO UPDATE SET run = excluded.run";
+const EXPECT_NONE: &str = "DELETE FROM expected WHERE one = 1";
+const ARRIVE: &str = "INSERT INTO arrived (what, key_id, part) VALUES (?1, ?2, ?3)
+    ON CONFLICT (what) DO UPDATE SET key_id = excluded.key_id, part = excluded.part";
+/// `?1` what to start after, `?2` how many.
+const ARRIVED: &str = "SELECT what, part FROM arrived WHERE what > ?1 ORDER BY what LIMIT ?2";
+/// `?1` what.
+const ARRIVED_AS: &str = "SELECT part FROM arrived WHERE what = ?1";
+const ARRIVED_BY_KEY: &str = "SELECT key_id, count(*) FROM arrived WHERE key_id >= '' GROUP BY key_id";
+const DROP_ARRIVED: &str = "DELETE FROM arrived WHERE what >= ''";
+/// `?1` the adoption.
+const ADOPTED: &str = "SELECT connections, workspaces, left_out FROM adopted WHERE one = 1 AND adoption = ?1";
+const SET_ADOPTED: &str = "INSERT INTO adopted (one, adoption, connections, workspaces, left_out)
+    VALUES (1, ?1, ?2, ?3, ?4) ON CONFLICT (one) DO UPDATE SET adoption = excluded.adoption,
+      connections = excluded.connections, workspaces = excluded.workspaces, left_out = excluded.left_out";
+
+struct Frozen {
+    run: Run,
+    to: NewOwner,
+}
+
+fn frozen(statements: &dyn Statements) -> Result<Option<Frozen>, StoreError> {
+    first(statements, FROZEN, &[], |row| {
+        let subject = Subject::new(text(row, 3)?).map_err(|_| damaged())?;
+        Ok(Frozen {
+            run: Run {
+                adoption: number(row, 0)?,
+                run: number(row, 1)?,
+            },
+            to: NewOwner {
+                tenant: tenant(text(row, 2)?)?,
+                subject,
+            },
+        })
+    })
+}
+
+fn number(row: &dyn Row, column: usize) -> Result<u128, StoreError> {
+    let bytes = blob(row, column)?.try_into().map_err(|_| damaged())?;
+    Ok(u128::from_be_bytes(bytes))
+}
+
+fn damaged() -> StoreError {
+    StoreError::Damaged("a stored adoption is not one that this version writes".into())
+}
+
+/// Refuses a change while an adoption is under way.
+pub(crate) fn refuse_while_frozen(statements: &dyn Statements) -> Result<(), StoreError> {
+    match frozen(statements)? {
+        None => Ok(()),
+        Some(_) => Err(StoreError::Busy(
+            "the tenant changes nothing while an adoption is under way".into(),
+        )),
+    }
+}
+
+/// [`Apart::freeze`](patchbay_core::adoption::apart::Apart::freeze).
+pub(crate) fn freeze(statements: &dyn Statements, to: &NewOwner, run: Run) -> Result<Begun, StoreError> {
+    let adoption = match frozen(statements)? {
+        Some(frozen) if frozen.to != *to => return Ok(Begun::Other(frozen.to)),
+        Some(frozen) => frozen.run.adoption,
+        None => run.adoption,
+    };
+    let (id, number) = (adoption.to_be_bytes(), run.run.to_be_bytes());
+    let (tenant, subject) = (to.tenant.as_str().into(), to.subject.as_str().into());
+    statements.execute(FREEZE, &[Value::Blob(&id), Value::Blob(&number), tenant, subject])?;
+    Ok(Begun::Frozen(Run { adoption, ..run }))
+}
+
+/// Ends the freeze of an adoption of which nothing is decided, unless another run has begun since.
+pub(crate) fn thaw(statements: &dyn Statements, run: Run) -> Result<(), StoreError> {
+    statements.execute(THAW_AFTER, &[Value::Blob(&run.run.to_be_bytes())])
+}
+
+/// [`Apart::leave`](patchbay_core::adoption::apart::Apart::leave). Without the freeze of this adoption there is nothing
+/// that it may take away.
+pub(crate) fn leave(statements: &dyn Statements, run: Run) -> Result<bool, StoreError> {
+    if frozen(statements)?.is_none_or(|frozen| frozen.run.adoption != run.adoption) {
+        return Ok(false);
+    }
+    let more = apart::leave(statements, &Authentication::anonymous(), LEAVING_AT_ONCE)?;
+    if !more {
+        statements.execute(THAW, &[Value::Blob(&run.adoption.to_be_bytes())])?;
+    }
+    Ok(more)
+}
+
+/// What is in the way where things are given away; `None` where another run has frozen since, or ended the freeze. A
+/// rehearsal has no freeze.
+pub(crate) fn conflicts(statements: &dyn Statements, run: Option<Run>) -> Result<Option<Conflicts>, StoreError> {
+    if let Some(run) = run
+        && frozen(statements)?.is_none_or(|frozen| frozen.run != run)
+    {
+        return Ok(None);
+    }
+    apart::conflicts(statements, &Authentication::anonymous()).map(Some)
+}
+
+fn is_expected(statements: &dyn Statements, run: Run) -> Result<bool, StoreError> {
+    let found = first(statements, IS_EXPECTED, &[Value::Blob(&run.run.to_be_bytes())], |_| {
+        Ok(())
+    })?;
+    Ok(found.is_some())
+}
+
+fn adopted(statements: &dyn Statements, run: Run) -> Result<Option<Adopted>, StoreError> {
+    first(
+        statements,
+        ADOPTED,
+        &[Value::Blob(&run.adoption.to_be_bytes())],
+        |row| {
+            let count = |column| int(row, column).map(i64::unsigned_abs);
+            Ok(Adopted {
+                connections: count(0)?,
+                workspaces: count(1)?,
+                left_out: count(2)?,
+            })
+        },
+    )
+}
+
+/// [`Apart::expect`](patchbay_core::adoption::apart::Apart::expect).
+pub(crate) fn expect(statements: &dyn Statements, run: Run) -> Result<Option<Adopted>, StoreError> {
+    let adopted = adopted(statements, run)?;
+    if adopted.is_none() && !is_expected(statements, run)? {
+        statements.execute(DROP_ARRIVED, &[])?;
+        statements.execute(EXPECT, &[Value::Blob(&run.run.to_be_bytes())])?;
+    }
+    Ok(adopted)
+}
+
+/// Drops what has arrived for this run, which is not to be decided any more.
+pub(crate) fn forget(statements: &dyn Statements, run: Run) -> Result<(), StoreError> {
+    if is_expected(statements, run)? {
+        statements.execute(DROP_ARRIVED, &[])?;
+        statements.execute(EXPECT_NONE, &[])?;
+    }
+    Ok(())
+}
+
+/// Where a part stands in the order of arrival.
+fn place(part: &Part) -> String {
+    match part {
+        Part::Counter(_) => "1".into(),
+        Part::Workspace(workspace, _) => format!("2 {}", workspace.id),
+        Part::Connection(record, _) => of_connection(record.id),
+    }
+}
+
+fn of_connection(id: ConnectionId) -> String {
+    format!("3 {id}")
+}
+
+/// [`Apart::arrive`](patchbay_core::adoption::apart::Apart::arrive).
+pub(crate) fn arrive(statements: &dyn Statements, run: Run, parts: &[Part]) -> Result<bool, StoreError> {
+    if !is_expected(statements, run)? {
+        return Ok(false);
+    }
+    for part in parts {
+        let key = match part {
+            Part::Connection(record, _) => Some(record.sealed.key_id.as_str()),
+            _ => None,
+        };
+        let (what, stored) = (place(part), encode(part));
+        statements.execute(ARRIVE, &[what.as_str().into(), key.into(), Value::Blob(&stored)])?;
+    }
+    Ok(true)
+}
+
+/// How many connections each key seals that have arrived and are not handed over yet.
+pub(crate) fn count(statements: &dyn Statements) -> Result<Counted, StoreError> {
+    let counts = all(statements, ARRIVED_BY_KEY, &[], |row| {
+        let key = KeyId::new(text(row, 0)?).map_err(|_| damaged())?;
+        Ok((key, int(row, 1)?.unsigned_abs()))
+    })?;
+    Ok(Counted {
+        under: counts.into_iter().collect(),
+        unreadable: 0,
+    })
+}
+
+/// Why a transaction that hands over is not kept.
+pub(crate) enum Unkept {
+    Failed(StoreError),
+    /// What has arrived is to be forgotten, and this told.
+    Ended(Run, Decided),
+}
+
+impl From<StoreError> for Unkept {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Why nothing can be handed over.
+enum Not {
+    Refused(Refusal),
+    Failed(StoreError),
+}
+
+impl From<Refusal> for Not {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<StoreError> for Not {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// [`Apart::decide`](patchbay_core::adoption::apart::Apart::decide). `conflicts` are those that only the other object sees.
+pub(crate) fn decide(
+    statements: &dyn Statements,
+    to: &NewOwner,
+    run: Run,
+    conflicts: Conflicts,
+    rehearsal: bool,
+) -> Result<Decided, Unkept> {
+    if let Some(adopted) = adopted(statements, run)? {
+        return Ok(Decided::Adopted(adopted));
+    }
+    if !is_expected(statements, run)? {
+        return Ok(Decided::Overtaken);
+    }
+    let adopted = match hand_over(statements, to, conflicts) {
+        Ok(adopted) => adopted,
+        Err(Not::Refused(refusal)) => return Err(Unkept::Ended(run, Decided::Refused(refusal.to_string()))),
+        Err(Not::Failed(error)) => return Err(error.into()),
+    };
+    if rehearsal {
+        return Err(Unkept::Ended(run, Decided::Adopted(adopted)));
+    }
+    let id = run.adoption.to_be_bytes();
+    let counts = [adopted.connections, adopted.workspaces, adopted.left_out];
+    let [connections, workspaces, left_out] = counts.map(|count| Value::Int(count.cast_signed()));
+    statements.execute(SET_ADOPTED, &[Value::Blob(&id), connections, workspaces, left_out])?;
+    forget(statements, run)?;
+    Ok(Decided::Adopted(adopted))
+}
+
+fn hand_over(statements: &dyn Statements, to: &NewOwner, conflicts: Conflicts) -> Result<Adopted, Not> {
+    let from = to.previous()?;
+    if from.tenant == to.tenant {
+        // It is all there, but for what the new owner's details are sealed to.
+        return adoption::hand_over(statements, &from, to, conflicts, |record| {
+            Ok(sealed(statements, record.id)?)
+        });
+    }
+    let mut last = String::new();
+    loop {
+        let parts = all(statements, ARRIVED, &[last.as_str().into(), AT_ONCE.into()], |row| {
+            Ok((text(row, 0)?.to_owned(), decode(blob(row, 1)?)?))
+        })?;
+        let Some((what, _)) = parts.last() else { break };
+        last.clone_from(what);
+        for (_, part) in parts {
+            apart::arrive(statements, &from, part)?;
+        }
+    }
+    adoption::hand_over(statements, &from, to, conflicts, |record| Ok(record.sealed))
+}
+
+/// How a connection is sealed for its new owner.
+fn sealed(statements: &dyn Statements, id: ConnectionId) -> Result<Sealed, StoreError> {
+    let what = of_connection(id);
+    match first(statements, ARRIVED_AS, &[what.as_str().into()], |row| {
+        decode(blob(row, 0)?)
+    })? {
+        Some(Part::Connection(record, _)) => Ok(record.sealed),
+        _ => Err(StoreError::Damaged(format!(
+            "connection {id} is adopted, and has not arrived"
+        ))),
+    }
+}

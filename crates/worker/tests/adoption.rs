@@ -1,0 +1,826 @@
+//! Adoption between the objects of two tenants, however it is broken off and whatever comes between.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
+
+mod house;
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use house::{Clock, CountingKv, Line, SECOND, house};
+use http::Request;
+use patchbay_core::api::{Config, Patchbay};
+use patchbay_core::identity::Authentication;
+use patchbay_core::limits;
+use patchbay_core::model::{Caller, Person, Role, Tenant, Workspaces};
+use patchbay_core::rotation::{Counted, Sealings as _};
+use patchbay_core::seal::KeyRing;
+use patchbay_core::store::{
+    AttachOutcome, CreateOutcome, DeleteOutcome, DetachOutcome, ListOutcome, ListWorkspacesOutcome, MembersOutcome,
+    Store, StoreError, WorkspacesOf,
+};
+use patchbay_testkit::sample::{
+    add_member, all, attach, caller, details, make_workspace, name, person, sealed, workspace,
+};
+use patchbay_testkit::{SystemHost, operator};
+use patchbay_worker::edge::EdgeStore;
+use patchbay_worker::surroundings::{Authority, Whom};
+use secrecy::ExposeSecret as _;
+use serde_json::{Value, json};
+
+const RING: &str = "new:BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB,old:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+const OLD: &str = "old:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+const AGE: u32 = 300;
+
+fn ring() -> KeyRing {
+    KeyRing::parse(RING).unwrap()
+}
+
+fn anonymous() -> Caller {
+    Authentication::anonymous()
+}
+
+fn admin(tenant: &str) -> Caller {
+    caller(tenant, "root", true)
+}
+
+/// What may happen to a request to a tenant's object.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Happens {
+    /// It never arrives.
+    Lost,
+    /// It is done, and the answer is lost.
+    Unheard,
+    /// It arrives when the gate is opened.
+    Late,
+}
+
+/// The way to the objects, on which something happens to one request.
+#[derive(Clone)]
+struct Way(Rc<WayState>);
+
+struct WayState {
+    line: Line<CountingKv>,
+    asks: Cell<usize>,
+    /// What happens, and to which request, counted from 0.
+    happens: Cell<Option<(Happens, usize)>>,
+    open: Cell<bool>,
+    /// Whether a request waits at the gate.
+    waits: Cell<bool>,
+    largest: Cell<usize>,
+}
+
+impl Authority for Way {
+    async fn ask(&self, whom: Whom<'_>, message: Vec<u8>) -> Result<Vec<u8>, StoreError> {
+        let state = &self.0;
+        let number = state.asks.replace(state.asks.get() + 1);
+        state.largest.set(state.largest.get().max(message.len()));
+        let happens = state.happens.get().filter(|(_, at)| *at == number);
+        let lost = || StoreError::Unavailable("nobody answers".into());
+        match happens.map(|(happens, _)| happens) {
+            None => state.line.ask(whom, message).await,
+            Some(Happens::Lost) => Err(lost()),
+            Some(Happens::Unheard) => {
+                state.line.ask(whom, message).await?;
+                Err(lost())
+            }
+            Some(Happens::Late) => {
+                state.waits.set(true);
+                poll_fn(|_| {
+                    if state.open.get() {
+                        Poll::Ready(())
+                    } else {
+                        Poll::Pending
+                    }
+                })
+                .await;
+                state.line.ask(whom, message).await
+            }
+        }
+    }
+}
+
+/// How an adoption ended that was asked for until it did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Ended {
+    Adopted(u64, u64, u64),
+    /// 409, with this message.
+    Refused(String),
+    /// Any other status.
+    Failed(u16),
+}
+
+struct Scene {
+    clock: Clock,
+    kv: CountingKv,
+    line: Line<CountingKv>,
+    store: EdgeStore<CountingKv, Line<CountingKv>, Clock>,
+}
+
+type Home = Patchbay<EdgeStore<CountingKv, Way, Clock>, SystemHost>;
+
+impl Scene {
+    fn new() -> Self {
+        let (clock, kv, line) = house(AGE);
+        let store = line.store(kv.clone());
+        Self { clock, kv, line, store }
+    }
+
+    /// With what anonymous and others have: in `default` a workspace of each kind, and connections in none, one and two.
+    async fn furnished() -> Self {
+        let scene = Self::new();
+        let (store, old) = (&scene.store, KeyRing::parse(OLD).unwrap());
+        let [anonymous, bob, root] = [anonymous(), caller("default", "bob", false), admin("acme")];
+        let eve = Person::Subject(person_named("eve"));
+        let by_mail = Person::Email(person_named("eve@example.com"));
+
+        let theirs = make_workspace(store, &bob, "bobs").await;
+        let team = make_workspace(store, &anonymous, "team").await;
+        for (member, role) in [(eve.clone(), Role::Collaborator), (by_mail, Role::Owner)] {
+            store
+                .add_member(&admin("default"), add_member(team, member, role))
+                .await
+                .unwrap();
+        }
+        for (number, text) in (1..).zip(["a", "b", "c"]) {
+            let record = sealed(&old, &anonymous, number, text);
+            assert_eq!(store.create(&anonymous, record).await.unwrap(), CreateOutcome::Created);
+        }
+        let of_bob = sealed(&old, &bob, 4, "of bob");
+        assert_eq!(
+            store.create(&bob, of_bob.clone()).await.unwrap(),
+            CreateOutcome::Created
+        );
+        for (who, record, workspace, number) in [
+            (&anonymous, 1, team, 1),
+            (&anonymous, 1, workspace(9), 2),
+            (&anonymous, 2, workspace(9), 3),
+            (&bob, 4, theirs, 4),
+        ] {
+            let id = sealed(&old, who, record, "x").id;
+            let attached = store.attach(who, attach(id, workspace, number)).await.unwrap();
+            assert!(matches!(attached, AttachOutcome::Attached(_)), "{attached:?}");
+        }
+
+        let own = sealed(&ring(), &root, 5, "own");
+        assert_eq!(store.create(&root, own).await.unwrap(), CreateOutcome::Created);
+        scene
+    }
+
+    fn way(&self) -> Way {
+        Way(Rc::new(WayState {
+            line: self.line.clone(),
+            asks: Cell::default(),
+            happens: Cell::default(),
+            open: Cell::default(),
+            waits: Cell::default(),
+            largest: Cell::default(),
+        }))
+    }
+
+    /// A Worker that asks its objects by this way.
+    fn home(&self, way: &Way, allowed: Option<&str>) -> Home {
+        let owners = Rc::default();
+        let store = EdgeStore::new(
+            self.kv.clone(),
+            way.clone(),
+            self.clock.clone(),
+            self.line.reads.get(),
+            owners,
+        );
+        Patchbay::new(store, ring(), SystemHost, config(Authentication::NotConfigured))
+            .with_operators(operator::operators())
+            .with_adopt_tenant(allowed.map(|tenant| Tenant::new(tenant).unwrap()))
+    }
+
+    async fn adopt(&self, tenant: &str, owner: &str, rehearsal: bool) -> Ended {
+        adopt(&self.home(&self.way(), Some(tenant)), tenant, owner, rehearsal).await
+    }
+
+    /// Everything that a tenant has, a line each.
+    async fn held(&self, tenant: &str) -> Vec<String> {
+        held(&self.store, tenant).await
+    }
+
+    async fn both(&self) -> [Vec<String>; 2] {
+        [self.held("default").await, self.held("acme").await]
+    }
+}
+
+fn person_named(subject: &str) -> patchbay_core::model::Subject {
+    caller("t", subject, false).subject
+}
+
+fn config(authentication: Authentication) -> Config {
+    Config {
+        authentication,
+        workspaces: Workspaces::Managed,
+        answer_bytes: 1024,
+    }
+}
+
+async fn call(home: &Home, body: &Value) -> (u16, Value, Option<String>) {
+    let bearer = format!("Bearer {}", operator::token().expose_secret());
+    let request = Request::post("/v1/api/admin/adopt").header("authorization", bearer);
+    let (head, ()) = request.body(()).unwrap().into_parts();
+    let admitted = home.admit(&head).await.unwrap();
+    let answer = home.answer(admitted, Bytes::from(body.to_string())).await;
+    let status = answer.response.status().as_u16();
+    let json = serde_json::from_slice(answer.response.body()).unwrap();
+    (status, json, answer.audit.map(|record| record.to_json()))
+}
+
+async fn adopt(home: &Home, tenant: &str, owner: &str, rehearsal: bool) -> Ended {
+    let mut body = json!({ "tenant": tenant, "owner": owner, "dry_run": rehearsal });
+    let mut adopted = None;
+    loop {
+        let (status, answer, _) = call(home, &body).await;
+        match status {
+            200 => {}
+            409 => return Ended::Refused(answer["msg"].as_str().unwrap().to_owned()),
+            _ => return Ended::Failed(status),
+        }
+        if let Some(counts) = answer["adopted"].as_object() {
+            let count = |what: &str| counts[what].as_u64().unwrap();
+            adopted = Some(Ended::Adopted(
+                count("connections"),
+                count("workspaces"),
+                count("left_out"),
+            ));
+        }
+        let Some(cursor) = answer.get("next_cursor") else {
+            return adopted.unwrap();
+        };
+        assert!(!cursor.to_string().contains("acme"), "{cursor}");
+        body["cursor"] = cursor.clone();
+    }
+}
+
+async fn held(store: &impl Store, tenant: &str) -> Vec<String> {
+    let root = admin(tenant);
+    let ListOutcome::Page { rows, .. } = store.list(&root, all()).await.unwrap() else {
+        panic!("no list")
+    };
+    let mut lines = Vec::new();
+    for row in rows {
+        let record = row.record;
+        let opened = ring().open(&root.tenant, &record).unwrap();
+        assert!(opened == details(record.name.as_str()), "{}", record.name);
+        let (key, names) = (&record.sealed.key_id, row.workspace_names);
+        let names: Vec<_> = names.iter().map(ToString::to_string).collect();
+        lines.push(format!(
+            "{} of {} under {key} in {}",
+            record.name,
+            record.owner,
+            names.join(", ")
+        ));
+    }
+    let listed = store.list_workspaces(&root, WorkspacesOf::Everybody, usize::MAX).await;
+    let ListWorkspacesOutcome::All(workspaces) = listed.unwrap() else {
+        panic!("no workspaces")
+    };
+    for workspace in workspaces {
+        let MembersOutcome::All(members) = store.members(&root, workspace.id).await.unwrap() else {
+            panic!("no members")
+        };
+        let member = |member: &patchbay_core::model::Member| {
+            let (Person::Subject(who) | Person::Email(who)) = &member.person;
+            format!("{who} {:?}", member.role)
+        };
+        let members: Vec<_> = members.iter().map(member).collect();
+        let (id, name, by) = (workspace.id, workspace.name, workspace.created_by);
+        lines.push(format!("{id} {name} by {by} with {}", members.join(", ")));
+    }
+    lines
+}
+
+const OF_BOB: [&str; 2] = ["of bob of bob under old in bobs", "1 bobs by bob with bob Owner"];
+const OWN: &str = "own of root under new in ";
+
+/// What there is in both tenants once ann of acme has adopted it.
+fn adopted_by_ann() -> [Vec<String>; 2] {
+    let acme = [
+        "a of ann under new in team, workspace-9",
+        "b of ann under new in workspace-9",
+        "c of ann under new in ",
+        OWN,
+        "2 team by ann with ann Owner, eve Collaborator, eve@example.com Owner",
+        "9 workspace-9 by ann with ann Owner",
+    ];
+    [lines(&OF_BOB), lines(&acme)]
+}
+
+fn lines(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
+}
+
+const ALL: Ended = Ended::Adopted(3, 2, 0);
+
+#[tokio::test]
+async fn what_anonymous_has_goes_to_somebody_of_another_tenant_as_it_was() {
+    let scene = Scene::furnished().await;
+    let before = scene.both().await;
+    assert_eq!(scene.adopt("acme", "ann", true).await, ALL);
+    assert_eq!(scene.both().await, before);
+    assert_eq!(scene.adopt("acme", "ann", false).await, ALL);
+    assert_eq!(scene.both().await, adopted_by_ann());
+    assert_eq!(scene.adopt("acme", "ann", false).await, Ended::Adopted(0, 0, 0));
+    // Ids that were given are given to nothing else, there and here.
+    for tenant in ["acme", "default"] {
+        let made = make_workspace(&scene.store, &caller(tenant, "bob", false), "new").await;
+        assert_eq!(made, workspace(3), "{tenant}");
+    }
+}
+
+#[tokio::test]
+async fn what_anonymous_has_goes_to_somebody_of_the_tenant_default() {
+    let scene = Scene::furnished().await;
+    let before = scene.both().await;
+    assert_eq!(scene.adopt("default", "ann", true).await, ALL);
+    assert_eq!(scene.both().await, before);
+    assert_eq!(scene.adopt("default", "ann", false).await, ALL);
+    let expected = [
+        "a of ann under new in team, workspace-9",
+        "b of ann under new in workspace-9",
+        "c of ann under new in ",
+        "of bob of bob under old in bobs",
+        "1 bobs by bob with bob Owner",
+        "2 team by ann with ann Owner, eve Collaborator, eve@example.com Owner",
+        "9 workspace-9 by ann with ann Owner",
+    ];
+    assert_eq!(scene.held("default").await, lines(&expected));
+    make_workspace(&scene.store, &caller("default", "bob", false), "changes are made again").await;
+}
+
+#[tokio::test]
+async fn attachments_and_their_ids_stay_and_the_old_tenant_reads_nothing_of_it() {
+    let scene = Scene::furnished().await;
+    let id = sealed(&ring(), &anonymous(), 1, "a").id;
+    scene.adopt("acme", "ann", false).await;
+    let (ann, root) = (caller("acme", "ann", false), admin("default"));
+    for who in [&ann, &caller("acme", "eve", false)] {
+        let seen = scene
+            .store
+            .get(who, patchbay_core::store::Lookup::Id(id))
+            .await
+            .unwrap();
+        assert_eq!(seen.unwrap().record.name, name("a"));
+    }
+    let again = scene.store.attach(&ann, attach(id, workspace(9), 77)).await.unwrap();
+    assert_eq!(again, AttachOutcome::Attached(attach(id, workspace(9), 2).id));
+    let gone = scene
+        .store
+        .get(&root, patchbay_core::store::Lookup::Id(id))
+        .await
+        .unwrap();
+    assert_eq!(gone, None);
+}
+
+#[tokio::test]
+async fn whatever_is_in_the_way_is_named_and_everything_stays_as_it_was() {
+    let scene = Scene::furnished().await;
+    let (store, root) = (&scene.store, admin("acme"));
+    for (number, text) in (10..).zip(["a", "c"]) {
+        store.create(&root, sealed(&ring(), &root, number, text)).await.unwrap();
+    }
+    make_workspace(store, &root, "first").await;
+    make_workspace(store, &root, "second").await;
+    let of_bob = sealed(&ring(), &anonymous(), 4, "of bob").id;
+    let parted = store.attach(&admin("default"), attach(of_bob, workspace(9), 20)).await;
+    assert!(matches!(parted, Ok(AttachOutcome::Attached(_))));
+    let before = scene.both().await;
+    let expected = "Nothing was adopted: only one of the connection `of bob` and the workspace 9, which it is in, is \
+                    anonymous's; acme has a connection `a` of its own; acme has a connection `c` of its own; acme has a \
+                    workspace with the id of 2 (`team`).";
+    for rehearsal in [true, false] {
+        let ended = scene.adopt("acme", "ann", rehearsal).await;
+        assert_eq!(ended, Ended::Refused(expected.into()), "rehearsal: {rehearsal}");
+        assert_eq!(scene.both().await, before);
+        let bob = caller("default", "bob", false);
+        let created = store
+            .create(&bob, sealed(&ring(), &bob, 21, "changes are made again"))
+            .await;
+        assert_eq!(created.unwrap(), CreateOutcome::Created);
+        store.delete(&bob, name("changes are made again")).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_does_not_open_is_named_and_everything_stays_as_it_was() {
+    let scene = Scene::furnished().await;
+    let default = anonymous().tenant;
+    let damage = "UPDATE connection SET sealed = x'0102' WHERE name = 'b'";
+    scene.line.execute(&default, damage);
+    let id = sealed(&ring(), &anonymous(), 2, "b").id;
+    for rehearsal in [true, false] {
+        let Ended::Refused(why) = scene.adopt("acme", "ann", rehearsal).await else {
+            panic!("adopted")
+        };
+        assert!(
+            why.starts_with(&format!("Nothing was adopted: connection {id}: ")),
+            "{why}"
+        );
+        assert_eq!(scene.held("acme").await, [OWN]);
+        let deleted = scene.store.detach(&anonymous(), id, workspace(9)).await.unwrap();
+        assert_eq!(deleted == DetachOutcome::Detached, rehearsal, "changes are made again");
+    }
+    assert_eq!(
+        scene.store.delete(&anonymous(), name("b")).await.unwrap(),
+        DeleteOutcome::Deleted(id)
+    );
+    assert_eq!(scene.adopt("acme", "ann", false).await, Ended::Adopted(2, 2, 0));
+}
+
+#[tokio::test]
+async fn an_operator_gives_nothing_away_that_whoever_deploys_did_not_allow() {
+    let scene = Scene::furnished().await;
+    let before = scene.both().await;
+    let way = scene.way();
+    let body = json!({ "tenant": "acme", "owner": "ann" });
+    for allowed in [None, Some("beta")] {
+        let (status, answer, record) = call(&scene.home(&way, allowed), &body).await;
+        assert!(
+            status == 403 && answer["msg"].to_string().contains("PATCHBAY_ADOPT_TENANT"),
+            "{answer}"
+        );
+        let record: Value = serde_json::from_str(&record.unwrap()).unwrap();
+        assert_eq!((&record["outcome"], record.get("tenant")), (&json!("forbidden"), None));
+    }
+    let home = scene.home(&way, Some("default"));
+    let (status, answer, _) = call(&home, &json!({ "tenant": "default", "owner": "anonymous" })).await;
+    assert!(
+        status == 409 && answer["msg"].to_string().contains("name another owner"),
+        "{answer}"
+    );
+    for (body, field) in [
+        (json!({ "owner": "ann" }), "tenant"),
+        (json!({ "tenant": "acme" }), "owner"),
+        (json!({ "tenant": "acme", "owner": "" }), "owner"),
+        (json!({ "tenant": "acme", "owner": "ann", "dry_run": 1 }), "dry_run"),
+        (json!({ "tenant": "acme", "owner": "ann", "cursor": "x" }), "cursor"),
+        (json!({ "tenant": "acme", "owner": "ann", "to": 1 }), "to"),
+    ] {
+        let (status, answer, record) = call(&scene.home(&way, Some("acme")), &body).await;
+        assert_eq!((status, record), (400, None), "{body}");
+        assert!(answer["msg"].to_string().contains(&format!("`{field}`")), "{answer}");
+    }
+    assert_eq!(
+        (way.0.asks.get(), scene.both().await),
+        (0, before),
+        "no object was asked"
+    );
+}
+
+#[tokio::test]
+async fn the_record_of_an_adoption_says_who_got_how_much() {
+    let scene = Scene::furnished().await;
+    let home = scene.home(&scene.way(), Some("acme"));
+    for (rehearsal, count) in [(true, json!(null)), (false, json!(3))] {
+        let body = json!({ "tenant": "acme", "owner": "ann", "dry_run": rehearsal });
+        let (_, _, record) = call(&home, &body).await;
+        let record: Value = serde_json::from_str(&record.unwrap()).unwrap();
+        for (field, value) in [
+            ("tenant", "acme"),
+            ("user_id", "ann"),
+            ("subject", "operator"),
+            ("outcome", "done"),
+        ] {
+            assert_eq!(record[field], value, "{record}");
+        }
+        assert_eq!(
+            (&record["operation"], &record["count"]),
+            (&json!("admin/adopt"), &count)
+        );
+    }
+}
+
+/// However a run is broken off: at no moment is anything in neither tenant, in `default` nothing changes meanwhile, and the
+/// next run ends it.
+#[tokio::test]
+async fn a_run_that_is_broken_off_at_any_request_is_ended_by_the_next() {
+    for happens in [Happens::Lost, Happens::Unheard] {
+        for at in 0.. {
+            let scene = Scene::furnished().await;
+            let before = scene.both().await;
+            let way = scene.way();
+            way.0.happens.set(Some((happens, at)));
+            let ended = adopt(&scene.home(&way, Some("acme")), "acme", "ann", false).await;
+            let [default, acme] = scene.both().await;
+            assert!(
+                acme == before[1] || acme == adopted_by_ann()[1],
+                "request {at}: {acme:?}"
+            );
+            if acme == before[1] {
+                assert_eq!(default, before[0], "request {at}");
+            }
+            if ended == ALL {
+                assert!(at >= 8, "only {at} requests");
+                break;
+            }
+            assert_eq!(ended, Ended::Failed(503), "request {at}");
+            assert_eq!(
+                scene.adopt("acme", "ann", true).await == ALL,
+                acme == before[1],
+                "request {at}"
+            );
+            let ended = scene.adopt("acme", "ann", false).await;
+            assert!(
+                ended == ALL || ended == Ended::Adopted(0, 0, 0),
+                "request {at}: {ended:?}"
+            );
+            assert_eq!(scene.both().await, adopted_by_ann(), "request {at}");
+            make_workspace(&scene.store, &caller("default", "bob", false), "changes are made again").await;
+        }
+    }
+}
+
+/// Where a run's conflict was answered, and the end of the freeze was not: the next run ends it.
+#[tokio::test]
+async fn a_refusal_that_is_broken_off_at_any_request_leaves_no_freeze_behind_for_good() {
+    for at in 0.. {
+        let scene = Scene::furnished().await;
+        let root = admin("acme");
+        scene
+            .store
+            .create(&root, sealed(&ring(), &root, 10, "a"))
+            .await
+            .unwrap();
+        let way = scene.way();
+        way.0.happens.set(Some((Happens::Lost, at)));
+        let ended = adopt(&scene.home(&way, Some("acme")), "acme", "ann", false).await;
+        if let Ended::Refused(_) = ended {
+            assert!(at >= 6, "only {at} requests");
+            break;
+        }
+        scene.store.delete(&root, name("a")).await.unwrap();
+        assert_eq!(scene.adopt("acme", "ann", false).await, ALL);
+        assert_eq!(scene.both().await, adopted_by_ann(), "request {at}");
+    }
+}
+
+#[tokio::test]
+async fn while_it_is_under_way_the_old_tenant_reads_and_is_told_to_change_nothing_yet() {
+    let scene = Scene::furnished().await;
+    let way = scene.way();
+    // The first is to freeze.
+    way.0.happens.set(Some((Happens::Lost, 1)));
+    adopt(&scene.home(&way, Some("acme")), "acme", "ann", false).await;
+    let (before, bob) = (scene.both().await, caller("default", "bob", false));
+    let id = sealed(&ring(), &bob, 4, "of bob").id;
+    let store = &scene.store;
+    let create = store.create(&bob, sealed(&ring(), &bob, 11, "new")).await.map(|_| ());
+    let detach = store.detach(&bob, id, workspace(1)).await.map(|_| ());
+    let delete = store.delete(&bob, name("of bob")).await.map(|_| ());
+    let member = add_member(workspace(1), person(&caller("default", "eve", false)), Role::Owner);
+    let member = store.add_member(&bob, member).await.map(|_| ());
+    for refused in [create, detach, delete, member] {
+        assert!(matches!(refused, Err(StoreError::Busy(_))), "{refused:?}");
+    }
+    assert_eq!(scene.both().await, before);
+    let other = caller("acme", "bob", false);
+    assert_eq!(
+        store.create(&other, sealed(&ring(), &other, 12, "new")).await.unwrap(),
+        CreateOutcome::Created
+    );
+
+    let expected = "The adoption by `ann` of `acme` has begun: run that one again until it ends.";
+    let ended = scene.adopt("default", "bob", false).await;
+    assert_eq!(ended, Ended::Refused(expected.into()));
+    assert_eq!(scene.adopt("acme", "ann", false).await, ALL);
+}
+
+/// A run is held at each of its requests while others go by, and whatever comes of it: nothing that was acknowledged is
+/// lost, and nothing is in both tenants in the end.
+#[tokio::test]
+async fn runs_that_overtake_each_other_lose_nothing() {
+    let mut late = BTreeSet::new();
+    for between in 0..5 {
+        for at in 0.. {
+            let scene = Scene::furnished().await;
+            let (root, bob) = (admin("acme"), caller("default", "bob", false));
+            let way = scene.way();
+            way.0.happens.set(Some((Happens::Late, at)));
+            let home = scene.home(&way, Some("acme"));
+            let mut held_up = pin!(adopt(&home, "acme", "ann", false));
+            let ended = loop {
+                match held_up.as_mut().now_or_never() {
+                    None if way.0.waits.get() => break None,
+                    None => {}
+                    ended => break ended,
+                }
+            };
+            if let Some(ended) = ended {
+                assert_eq!((ended, at >= 8), (ALL, true));
+                break;
+            }
+            let mut more = Vec::new();
+            let own = sealed(&ring(), &root, 10, "c");
+            match between {
+                0 => _ = scene.adopt("acme", "ann", false).await,
+                1 => _ = scene.adopt("acme", "ann", true).await,
+                // A conflict comes and goes: it is refused, and changes are made again.
+                2 | 3 => {
+                    let stood_in_the_way = scene.store.create(&root, own).await.unwrap() == CreateOutcome::Created;
+                    let ended = scene.adopt("acme", "ann", false).await;
+                    if stood_in_the_way {
+                        scene.store.delete(&root, name("c")).await.unwrap();
+                    }
+                    let id = sealed(&ring(), &anonymous(), 2, "b").id;
+                    if matches!(ended, Ended::Refused(_)) && between == 3 {
+                        let anonymous = anonymous();
+                        let detached = scene.store.detach(&anonymous, id, workspace(9)).await;
+                        assert_eq!(detached.unwrap(), DetachOutcome::Detached, "request {at}");
+                        let new = sealed(&ring(), &anonymous, 13, "new");
+                        assert_eq!(
+                            scene.store.create(&anonymous, new).await.unwrap(),
+                            CreateOutcome::Created
+                        );
+                        more.push("new");
+                    }
+                }
+                _ => _ = scene.adopt("default", "bob", false).await,
+            }
+            way.0.open.set(true);
+            late.insert(match held_up.await {
+                Ended::Adopted(..) => "adopted",
+                Ended::Refused(_) => "refused",
+                Ended::Failed(_) => "failed",
+            });
+            let by_bob = between == 4
+                && scene
+                    .held("default")
+                    .await
+                    .iter()
+                    .any(|line| line.starts_with("a of bob"));
+            if !by_bob {
+                let ended = scene.adopt("acme", "ann", false).await;
+                assert!(
+                    matches!(ended, Ended::Adopted(..)),
+                    "{between}, request {at}: {ended:?}"
+                );
+                let mut expected = adopted_by_ann();
+                if more == ["new"] {
+                    let acme = &mut expected[1];
+                    acme[1] = "b of ann under new in ".into();
+                    acme.insert(3, "new of ann under new in ".into());
+                }
+                assert_eq!(scene.both().await, expected, "{between}, request {at}");
+            }
+            make_workspace(&scene.store, &bob, "changes are made again").await;
+        }
+    }
+    assert_eq!(late.into_iter().collect::<Vec<_>>(), ["adopted", "refused"]);
+}
+
+#[tokio::test]
+async fn as_much_as_takes_many_calls_goes_over_in_bounded_steps() {
+    let scene = Scene::new();
+    let (anonymous, keys) = (anonymous(), ring());
+    for number in 0..1_500_u128 {
+        let id = u64::try_from(number).unwrap() + 1;
+        scene
+            .store
+            .create(&anonymous, sealed(&keys, &anonymous, number, &format!("c{number:05}")))
+            .await
+            .unwrap();
+        let connection = sealed(&keys, &anonymous, number, "x").id;
+        scene
+            .store
+            .attach(&anonymous, attach(connection, workspace(id), number))
+            .await
+            .unwrap();
+    }
+    let before = scene.held("default").await;
+    let way = scene.way();
+    let home = scene.home(&way, Some("acme"));
+    let mut body = json!({ "tenant": "acme", "owner": "ann" });
+    let mut calls = 0;
+    loop {
+        way.0.asks.set(0);
+        let (status, answer, _) = call(&home, &body).await;
+        assert_eq!(status, 200, "{answer}");
+        assert!(way.0.asks.get() <= 48, "{} requests", way.0.asks.get());
+        calls += 1;
+        let Some(cursor) = answer.get("next_cursor") else { break };
+        body["cursor"] = cursor.clone();
+    }
+    assert!(calls > 1, "{calls} calls");
+    assert!(
+        way.0.largest.get() < 2 * limits::RESEALED_BYTES,
+        "{}",
+        way.0.largest.get()
+    );
+    let most = limits::WORKSPACES_PER_PERSON;
+    let expected = before.iter().map(|line| {
+        let line = line.replace("anonymous", "ann");
+        let id = line.split(' ').next().and_then(|id| id.parse::<usize>().ok());
+        match id.is_some_and(|id| id <= most) {
+            true => line + "ann Owner",
+            false => line,
+        }
+    });
+    assert_eq!(scene.held("acme").await, expected.collect::<Vec<_>>());
+    assert_eq!(scene.held("default").await, [""; 0]);
+}
+
+/// Details of 256 KiB each: no more than some MiB are on their way at a time.
+#[tokio::test]
+async fn long_details_go_over_in_batches_of_a_few_mib() {
+    let scene = Scene::new();
+    let anonymous = anonymous();
+    for number in 0..40 {
+        let mut record = sealed(&ring(), &anonymous, number, &format!("c{number}"));
+        let long = "x".repeat(200_000);
+        let raw = serde_json::value::RawValue::from_string(format!("\"{long}\"")).unwrap();
+        let draft = patchbay_core::seal::Draft {
+            id: record.id,
+            name: record.name.clone(),
+            connection_type: record.connection_type.clone(),
+            owner: record.owner.clone(),
+            created_at: record.created_at,
+        };
+        let long = patchbay_core::model::Details::from_json(&raw).unwrap();
+        record = ring().seal(&SystemHost, &anonymous.tenant, draft, &long);
+        scene.store.create(&anonymous, record).await.unwrap();
+    }
+    let way = scene.way();
+    let ended = adopt(&scene.home(&way, Some("acme")), "acme", "ann", false).await;
+    assert_eq!(ended, Ended::Adopted(40, 0, 0));
+    assert!(
+        way.0.largest.get() < limits::RESEALED_BYTES + 100_000,
+        "{}",
+        way.0.largest.get()
+    );
+}
+
+#[tokio::test]
+async fn what_has_arrived_and_is_not_handed_over_counts_under_the_key_that_sealed_it() {
+    let scene = Scene::furnished().await;
+    let counted = async || {
+        let (mut sum, mut after) = (Counted::default(), None);
+        loop {
+            let step = scene.store.count_sealed(after).await.unwrap();
+            sum.add(step.found);
+            after = step.next;
+            if after.is_none() {
+                let under = sum.under.into_iter();
+                return under.map(|(key, count)| (key.to_string(), count)).collect::<Vec<_>>();
+            }
+        }
+    };
+    let under = |new, old| vec![("new".to_owned(), new), ("old".to_owned(), old)];
+    assert_eq!(counted().await, under(1, 4));
+    let way = scene.way();
+    for at in 0.. {
+        way.0.asks.set(0);
+        way.0.happens.set(Some((Happens::Lost, at)));
+        adopt(&scene.home(&way, Some("acme")), "acme", "ann", false).await;
+        if counted().await == under(4, 4) {
+            break;
+        }
+        assert!(at < 10, "nothing arrives");
+    }
+    assert_eq!(scene.adopt("acme", "ann", false).await, ALL);
+    scene.line.pass(2 * i64::from(AGE) * SECOND).await;
+    assert_eq!(counted().await, under(4, 1));
+}
+
+/// KV says of the old tenant's connections nothing for longer than its lease, and comes to know the new one's.
+#[tokio::test]
+async fn kv_follows_an_adoption() {
+    let scene = Scene::furnished().await;
+    let lookup = || patchbay_core::store::Lookup::Name(name("a"));
+    let (root, ann) = (admin("default"), caller("acme", "ann", false));
+    for _ in 0..3 {
+        assert!(scene.store.get(&root, lookup()).await.unwrap().is_some());
+        assert!(scene.store.get(&ann, lookup()).await.unwrap().is_none());
+        scene.line.pass(10 * SECOND).await;
+    }
+    let asks = scene.line.asks.get();
+    assert!(scene.store.get(&root, lookup()).await.unwrap().is_some());
+    assert_eq!(scene.line.asks.get(), asks, "KV has it");
+    scene.adopt("acme", "ann", false).await;
+    scene.line.pass(10 * SECOND).await;
+    assert!(scene.store.get(&root, lookup()).await.unwrap().is_none());
+    for _ in 0..3 {
+        assert_eq!(
+            scene.store.get(&ann, lookup()).await.unwrap().unwrap().record.owner,
+            ann.subject
+        );
+        scene.line.pass(10 * SECOND).await;
+    }
+    let asks = scene.line.asks.get();
+    assert!(scene.store.get(&ann, lookup()).await.unwrap().is_some());
+    assert_eq!(scene.line.asks.get(), asks, "KV has it");
+}
