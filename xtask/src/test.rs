@@ -461,6 +461,9 @@ impl Home {
         if let Self::Lambda = self {
             arguments.push("--lambda-emulator");
         }
+        if let Self::Worker(_) = self {
+            arguments.push("--apart");
+        }
         arguments
     }
 }

@@ -178,6 +178,7 @@ async fn the_contract_holds_over_http_for_callers_who_bring_tokens() {
         answer_bytes: 16 * 1024 * 1024,
         callers: true,
         trail: true,
+        apart: false,
     };
     let all: Vec<_> = cases_with_issuer().into_iter().chain(operator_cases()).collect();
     let report = run(&home.with_issuer(issuer), setting, &all, |_, _| true).await;
@@ -305,6 +306,7 @@ async fn the_operators_calls_are_held_to_the_contract_over_http() {
         answer_bytes: 16 * 1024 * 1024,
         callers: false,
         trail: false,
+        apart: false,
     };
     let target = Address::new(&format!("http://{}", server.address)).unwrap();
     let report = run(&target, setting, &operator_cases(), |_, _| true).await;

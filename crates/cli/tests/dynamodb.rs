@@ -143,6 +143,7 @@ async fn over_a_table_the_server_keeps_the_whole_contract() {
             answer_bytes: 16 * 1024 * 1024,
             callers: false,
             trail: false,
+            apart: false,
         };
         let target = Address::new(&format!("http://{}", server.address)).unwrap();
         let report = run(&target, setting, &cases(), |_, _| true).await;

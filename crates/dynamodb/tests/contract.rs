@@ -32,6 +32,7 @@ async fn holds(workspaces: Workspaces) {
         answer_bytes: 1024 * 1024,
         callers: true,
         trail: false,
+        apart: false,
     };
     let Local { store, proxy, .. } = local().await;
     // What the caller may not see must take the same requests as what does not exist.
@@ -99,6 +100,7 @@ fn the_surface_is_as_the_models() {
         answer_bytes: ANSWER_BYTES,
         callers: true,
         trail: false,
+        apart: false,
     };
     let store = runtime.block_on(local()).clear;
     let target = InProcess::new(store, setting.workspaces, setting.answer_bytes);

@@ -19,6 +19,7 @@ async fn holds(shape: Shape, workspaces: Workspaces) {
         answer_bytes: shape.most(),
         callers: true,
         trail: false,
+        apart: false,
     };
     let target = Events::new(shape, MemoryStore::default(), workspaces);
     let all: Vec<_> = cases().into_iter().chain(operator_cases()).collect();

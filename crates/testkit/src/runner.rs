@@ -20,6 +20,8 @@ pub struct Setting {
     pub callers: bool,
     /// Whether it keeps an audit trail of its own.
     pub trail: bool,
+    /// Whether it keeps tenants apart, and adopts when it is asked to; it names no tenant that may be given anything.
+    pub apart: bool,
 }
 
 /// One behaviour of the contract.

@@ -18,6 +18,7 @@ async fn holds<S: Store + Clone>(store: S, workspaces: Workspaces) {
         answer_bytes: 1024 * 1024,
         callers: true,
         trail: false,
+        apart: false,
     };
     let target = InProcess::new(store, workspaces, setting.answer_bytes);
     held(&target, setting).await;
@@ -76,6 +77,7 @@ async fn the_native_store_holds_with_an_audit_trail_which_is_whole_afterwards() 
         answer_bytes: 1024 * 1024,
         callers: true,
         trail: true,
+        apart: false,
     };
     let store = NativeStore::open(folder.path(), options).unwrap();
     held(

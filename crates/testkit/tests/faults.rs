@@ -24,6 +24,7 @@ async fn caught(target: &dyn Target, workspaces: Workspaces) -> Option<String> {
         answer_bytes: ANSWER_BYTES,
         callers: true,
         trail: false,
+        apart: false,
     };
     let report = run(target, setting, &cases(), |_, outcome| outcome.is_ok()).await;
     report.failed.into_iter().next().map(|(case, _)| case)

@@ -24,6 +24,7 @@ const SETTING: Setting = Setting {
     answer_bytes: 1024 * 1024,
     callers: true,
     trail: false,
+    apart: false,
 };
 
 fn matrix() -> Vec<Case> {

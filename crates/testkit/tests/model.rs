@@ -91,6 +91,7 @@ fn the_surface_is_as_the_models(mode: Workspaces) {
         answer_bytes: ANSWER_BYTES,
         callers: true,
         trail: false,
+        apart: false,
     };
     let target = InProcess::new(store, mode, ANSWER_BYTES);
     let statuses = SEQUENCES.on_target(&runtime(), &target, setting);
@@ -121,6 +122,7 @@ fn a_target_without_callers_is_as_the_model_from_sequence_to_sequence() {
         answer_bytes,
         callers: false,
         trail: false,
+        apart: false,
     };
     let fresh = || InProcess::new(MemoryStore::default(), mode, answer_bytes);
     let statuses = SEQUENCES.on_target(&runtime(), &fresh(), setting).unwrap();

@@ -29,6 +29,7 @@ async fn held<S: Store + Clone>(store: S, workspaces: Workspaces, bound: Duratio
         answer_bytes: ANSWER_BYTES,
         callers: true,
         trail: false,
+        apart: false,
     };
     let target = InProcess::new(store, workspaces, ANSWER_BYTES);
     run(&Patient::new(&target, bound), setting, cases, |_, _| true).await

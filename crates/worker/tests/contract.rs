@@ -26,6 +26,7 @@ async fn holds(reads: Reads, workspaces: Workspaces) {
         answer_bytes: 1024 * 1024,
         callers: true,
         trail: false,
+        apart: true,
     };
     let (kv, line) = prompt_house(reads);
     // What the caller may not see must take the same requests as what does not exist.
@@ -112,6 +113,7 @@ fn the_surface_is_as_the_models() {
         answer_bytes: 1_536,
         callers: true,
         trail: false,
+        apart: true,
     };
     let target = InProcess::new(line.store(kv), setting.workspaces, setting.answer_bytes);
     let statuses = SEQUENCES.on_target(&runtime, &target, setting);

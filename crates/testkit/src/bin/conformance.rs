@@ -23,6 +23,9 @@ struct Arguments {
     /// It keeps an audit trail of its own.
     #[arg(long)]
     trail: bool,
+    /// It keeps tenants apart, and adopts when it is asked to.
+    #[arg(long)]
+    apart: bool,
     /// Its mode of workspaces.
     #[arg(long, value_enum, default_value = "open")]
     workspaces: Mode,
@@ -57,6 +60,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         answer_bytes: arguments.answer_bytes,
         callers: arguments.callers,
         trail: arguments.trail,
+        apart: arguments.apart,
     };
     // A case that does not hold says so in the report; the panic's own text would come twice.
     std::panic::set_hook(Box::new(|_| ()));

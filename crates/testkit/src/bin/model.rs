@@ -49,6 +49,7 @@ fn main() -> anyhow::Result<ExitCode> {
         answer_bytes: arguments.answer_bytes,
         callers: false,
         trail: false,
+        apart: false,
     };
     let sequences = Sequences {
         count: arguments.sequences,

@@ -200,6 +200,8 @@ impl<'c> Flight<'c> {
             let request = self.post(operation, &operator, "{}");
             self.expect_if_there(&request)?;
         }
+        let request = self.post("admin/adopt", &operator, "{\"tenant\":\"other\",\"owner\":\"ann\"}");
+        self.send(&request)?;
         let (_, details) = self.details("an operator's details");
         let create = format!("{{\"name\":\"n\",\"type\":\"K\",\"details\":{details}}}");
         let request = self.post("connections/create", &operator, &create);

@@ -49,6 +49,9 @@ impl Flight<'_> {
                 let request = self.post(operation, &operator, "{}");
                 self.send(&request)?;
             }
+            let adopt = "{\"tenant\":\"acme\",\"owner\":\"ann\",\"dry_run\":true}";
+            let request = self.post("admin/adopt", &operator, adopt);
+            self.send(&request)?;
             let bearer = self.bearer();
             let request = self.get("/readyz", &bearer);
             self.send(&request)?;

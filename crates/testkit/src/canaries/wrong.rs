@@ -66,7 +66,7 @@ impl Flight<'_> {
             let (_, details) = self.details(what);
             self.call("connections/create", &write(&details), status)?;
         }
-        let others: [(&str, &str, u16, Write<'_>); 16] = [
+        let others: [(&str, &str, u16, Write<'_>); 17] = [
             ("a cursor", "connections/list", 400, &|s| format!("{{\"cursor\":{s}}}")),
             ("a limit", "connections/list", 400, &|s| format!("{{\"limit\":{s}}}")),
             ("a workspace's id", "connections/list", 400, &|s| {
@@ -113,6 +113,9 @@ impl Flight<'_> {
             }),
             ("a limit of an operator's", "admin/keys/reseal", 400, &|s| {
                 format!("{{\"limit\":{s}}}")
+            }),
+            ("a cursor of an adoption's", "admin/adopt", 400, &|s| {
+                format!("{{\"tenant\":\"acme\",\"owner\":\"ann\",\"cursor\":[{s}]}}")
             }),
         ];
         for (what, operation, status, write) in others {

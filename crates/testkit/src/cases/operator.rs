@@ -11,6 +11,7 @@ pub(crate) fn cases() -> Vec<Case> {
         an_operator_may_call_nothing_else,
         nobody_else_is_an_operator,
         what_the_operators_calls_do_not_take_is_400,
+        an_operators_token_alone_gives_nothing_away,
     );
     cases.extend(make!("rotation", always;
         what_is_created_is_counted_under_the_key_that_seals,
@@ -87,13 +88,33 @@ async fn an_operator_may_call_nothing_else(world: &World<'_>) {
 }
 
 async fn nobody_else_is_an_operator(world: &World<'_>) {
-    for path in ["admin/keys/status", "admin/keys/reseal"] {
-        world.post(path, &json!({})).await.refused(403, &["operator"]);
+    let adopt = json!({ "tenant": "acme", "owner": "ann" });
+    for (path, body) in [
+        ("admin/keys/status", json!({})),
+        ("admin/keys/reseal", json!({})),
+        ("admin/adopt", adopt),
+    ] {
+        world.post(path, &body).await.refused(403, &["operator"]);
         world
             .post(path, &json!({ "limits": 1 }))
             .await
             .refused(400, &["`limits`"]);
     }
+}
+
+/// Where a home adopts when it is asked to, whoever deploys it names the tenant that may get anything.
+async fn an_operators_token_alone_gives_nothing_away(world: &World<'_>) {
+    let (name, _) = world.some().await;
+    for tenant in ["acme", "default"] {
+        let body = json!({ "tenant": tenant, "owner": "ann" });
+        let refused = world.post_as_operator("admin/adopt", &body).await;
+        let (status, said) = match world.setting.apart {
+            true => (403, "PATCHBAY_ADOPT_TENANT"),
+            false => (501, "patchbay adopt"),
+        };
+        refused.refused(status, &[said]);
+    }
+    world.get(&name).await.ok();
 }
 
 async fn what_the_operators_calls_do_not_take_is_400(world: &World<'_>) {
@@ -105,6 +126,19 @@ async fn what_the_operators_calls_do_not_take_is_400(world: &World<'_>) {
         ("admin/keys/reseal", json!({ "limit": 1001 }), "`limit`"),
         ("admin/keys/reseal", json!({ "cursor": "" }), "`cursor`"),
         ("admin/keys/reseal", json!({ "key": "k1" }), "`key`"),
+        ("admin/adopt", json!({ "owner": "ann" }), "`tenant`"),
+        ("admin/adopt", json!({ "tenant": "acme" }), "`owner`"),
+        ("admin/adopt", json!({ "tenant": "", "owner": "ann" }), "`tenant`"),
+        (
+            "admin/adopt",
+            json!({ "tenant": "acme", "owner": "ann", "dry_run": "no" }),
+            "`dry_run`",
+        ),
+        (
+            "admin/adopt",
+            json!({ "tenant": "acme", "owner": "ann", "limit": 1 }),
+            "`limit`",
+        ),
     ] {
         world.post_as_operator(path, &body).await.refused(400, &[named]);
     }

@@ -63,7 +63,7 @@ async fn hold(world: &World<'_>, operation: Operation, attached: Attached) {
             Some(scene) => scene,
             None => Scene::new(world, attached, owner_inside).await,
         };
-        let cell = expected(operation, attached, relation).of(operation, world.setting.trail);
+        let cell = expected(operation, attached, relation).of(operation, &world.setting);
         let reply = ask(world, &scene, operation, relation, &scene.things).await;
         let mut found = differences(operation, cell, &scene, &reply.reply);
         if let Some(missing) = missing(world, &scene, operation, attached, relation) {
@@ -198,7 +198,7 @@ fn success_fits(operation: Operation, cell: Expected, scene: &Scene, body: &Valu
         }
         Operation::KeyStatus => body["keys"].is_array(),
         Operation::Reseal => body["resealed"] == json!(0),
-        Operation::Detach | Operation::Delete => false,
+        Operation::Detach | Operation::Delete | Operation::Adopt => false,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The contract's table "Who may do what", written out: what each caller is answered, whatever they ask for.
 
 use super::operation::Operation;
+use crate::runner::Setting;
 
 /// What the caller is to the connection, and to the workspace that the request names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,16 +66,15 @@ pub(super) struct Expected {
 }
 
 impl Expected {
-    /// The same where there is an audit trail, or none to list.
-    pub(super) fn of(self, operation: Operation, trail: bool) -> Self {
-        if operation == Operation::ListAudit && self.status == 200 && !trail {
-            Self {
-                status: 501,
-                count: None,
-            }
-        } else {
-            self
-        }
+    /// The same where there is an audit trail, or none to list; and where a home adopts by a command alone, or does not do
+    /// it for this tenant.
+    pub(super) fn of(self, operation: Operation, setting: &Setting) -> Self {
+        let status = match (operation, self.status) {
+            (Operation::ListAudit, 200) if !setting.trail => 501,
+            (Operation::Adopt, 501) if setting.apart => 403,
+            _ => return self,
+        };
+        Self { status, count: None }
     }
 }
 
@@ -145,6 +145,7 @@ fn answers(operation: Operation) -> &'static [&'static str] {
         Operation::ListAudit => &["403   403   403   403   403   403   200     403   200:0 401 403"],
         Operation::KeyStatus | Operation::Reseal => &[
                                   "403   403   403   403   403   403   403     403   403   401 200"],
+        Operation::Adopt => &[    "403   403   403   403   403   403   403     403   403   401 501"],
     }
 }
 
@@ -166,7 +167,7 @@ mod tests {
                 for relation in Relation::ALL {
                     let cell = expected(*operation, attached, relation);
                     assert!(
-                        (200..=409).contains(&cell.status),
+                        (200..=409).contains(&cell.status) || cell.status == 501,
                         "{operation:?}, {relation:?}: {cell:?}"
                     );
                 }
