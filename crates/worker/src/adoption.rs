@@ -329,3 +329,44 @@ fn sealed(statements: &dyn Statements, id: ConnectionId) -> Result<Sealed, Store
         ))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use patchbay_sql::database::Database as _;
+    use patchbay_sql::schema;
+
+    use super::*;
+
+    #[test]
+    fn no_statement_scans_a_table() {
+        let connection = rusqlite::Connection::open_in_memory().unwrap();
+        schema::migrate(&connection).unwrap();
+        connection
+            .transaction(|statements| SCHEMA.migrate_in(statements))
+            .unwrap();
+        for sql in [
+            FROZEN,
+            FREEZE,
+            THAW,
+            THAW_AFTER,
+            IS_EXPECTED,
+            EXPECT,
+            EXPECT_NONE,
+            ARRIVE,
+            ARRIVED,
+            ARRIVED_AS,
+            ARRIVED_BY_KEY,
+            DROP_ARRIVED,
+            ADOPTED,
+            SET_ADOPTED,
+        ] {
+            let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            let nulls = vec![rusqlite::types::Null; plan.parameter_count()];
+            let mut rows = plan.query(rusqlite::params_from_iter(nulls)).unwrap();
+            while let Some(row) = rows.next().unwrap() {
+                let step: String = row.get(3).unwrap();
+                assert!(!step.contains("SCAN "), "{sql}: {step}");
+            }
+        }
+    }
+}

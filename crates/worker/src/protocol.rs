@@ -168,7 +168,9 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use patchbay_core::model::{Attached, AttachmentId, KeyId, Member, Role, Sealed, Subject, Workspaces};
+    use patchbay_core::adoption::Adopted;
+    use patchbay_core::adoption::apart::{Begun, Decided};
+    use patchbay_core::model::{Attached, AttachmentId, KeyId, Member, Role, Sealed, Subject, Workspace, Workspaces};
     use patchbay_core::rotation::{Counted, Held, Step, Unreadable};
     use patchbay_core::store::{AttachOutcome, DeleteOutcome, MembersOutcome};
 
@@ -259,6 +261,55 @@ mod tests {
         let expected = [&[2, 1, 1, b't', 1, b'c'], &[9; 16][..], &[1, b'j', 1, b'k', 2, 1, 2]].concat();
         assert_eq!(of_sealings(OfSealings::Replace(vec![replacement])), ask(&expected));
 
+        let of_adoption = |of| encode(&AskTenant::Adoption(caller().tenant, of));
+        let ask = |rest: &[u8]| [&[VERSION, 2, 1, b't'], rest].concat();
+        let to = NewOwner {
+            tenant: caller().tenant,
+            subject: caller().subject,
+        };
+        let run = Run { adoption: 300, run: 2 };
+        let (to_bytes, run_bytes) = ([1, b't', 1, b's'], [0xac, 2, 2]);
+        let asks = |number: u8, rest: &[u8]| ask(&[&[number], rest].concat());
+        let freeze = of_adoption(OfAdoption::Freeze(to.clone(), run));
+        assert_eq!(freeze, asks(0, &[&to_bytes[..], &run_bytes].concat()));
+        let leaving = of_adoption(OfAdoption::Leaving(Some(Place("p".into())), 300));
+        assert_eq!(leaving, asks(1, &[1, 1, b'p', 0xac, 2]));
+        let conflicts = of_adoption(OfAdoption::Conflicts(Some(run)));
+        assert_eq!(conflicts, asks(2, &[&[1], &run_bytes[..]].concat()));
+        for (number, of) in [
+            (3, OfAdoption::Leave(run)),
+            (4, OfAdoption::Thaw(run)),
+            (5, OfAdoption::Expect(run)),
+            (8, OfAdoption::Forget(run)),
+        ] {
+            assert_eq!(of_adoption(of), asks(number, &run_bytes));
+        }
+        let member = Member {
+            person: person.clone(),
+            role: Role::Owner,
+        };
+        let parts = vec![
+            Part::Counter(workspace),
+            Part::Workspace(
+                Workspace {
+                    id: workspace,
+                    name: name("w"),
+                    created_by: caller().subject,
+                    created_at: Timestamp::from_micros(1),
+                },
+                vec![(member, caller().email)],
+            ),
+        ];
+        let expected = [
+            &run_bytes[..],
+            &[2, 0, 7],
+            &[1, 7, 1, b'w', 1, b's', 2],
+            &[1, 1, 1, b'e', 0, 1, 1, b'e'],
+        ];
+        assert_eq!(of_adoption(OfAdoption::Arrive(run, parts)), asks(6, &expected.concat()));
+        let decide = of_adoption(OfAdoption::Decide(to, run, Conflicts::default(), true));
+        assert_eq!(decide, asks(7, &[&to_bytes[..], &run_bytes, &[0, 0, 1]].concat()));
+
         let told = |outcome: Result<DeleteOutcome, StoreError>| encode(&outcome);
         assert_eq!(told(Err(StoreError::Busy("b".into()))), [VERSION, 1, 0, 1, b'b']);
         let attached = vec![Attached {
@@ -283,6 +334,17 @@ mod tests {
         };
         let expected = [VERSION, 0, 1, 1, b'k', 0xac, 2, 1];
         assert_eq!(encode(&Ok::<_, StoreError>(counted)), expected);
+        assert_eq!(
+            encode(&Ok::<_, StoreError>(Begun::Frozen(run))),
+            [VERSION, 0, 0, 0xac, 2, 2]
+        );
+        let adopted = Adopted {
+            connections: 300,
+            workspaces: 2,
+            left_out: 1,
+        };
+        let expected = [VERSION, 0, 0, 0xac, 2, 2, 1];
+        assert_eq!(encode(&Ok::<_, StoreError>(Decided::Adopted(adopted))), expected);
         let step = Step {
             found: vec![Err::<Held, _>(Unreadable {
                 at: "a".into(),
