@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::Host;
 use crate::limits;
-use crate::model::{ConnectionId, KeyId, Name, Record, Sealed, Tenant};
+use crate::model::{ConnectionId, KeyId, Name, Record, Sealed, Subject, Tenant};
 use crate::seal::{KeyRing, OpenError};
 use crate::store::StoreError;
 
@@ -73,6 +73,8 @@ pub struct Replacement {
     pub name: Name,
     /// Its id.
     pub id: ConnectionId,
+    /// Whose it is in the tenant, to whom what is sealed is bound.
+    pub owner: Subject,
     /// The key that sealed it when it was read.
     pub expected: KeyId,
     /// What takes the place of that.
@@ -115,8 +117,8 @@ pub trait Sealings {
         most: u16,
     ) -> impl Future<Output = Result<Step<Vec<Result<Held, Unreadable>>>, StoreError>>;
 
-    /// Replaces sealings, and nothing else of the records, each whole or not at all. A record that is gone, or that the
-    /// expected key does not seal any more, is left alone, also where another has its name by now. Gives how many were
+    /// Replaces sealings, and nothing else of the records, each whole or not at all. A record that is gone, that is another
+    /// owner's by now, or that the expected key does not seal any more, is left alone, also where another has its name by now. Gives how many were
     /// replaced; fewer are counted than were where storage did not answer at first.
     fn replace_sealed(&self, replacements: Vec<Replacement>) -> impl Future<Output = Result<usize, StoreError>>;
 }
@@ -267,6 +269,7 @@ pub async fn reseal(
                 tenant,
                 name: record.name,
                 id,
+                owner: record.owner,
                 expected: record.sealed.key_id,
                 sealed,
             }),

@@ -17,7 +17,7 @@ use crate::roles::{ROLES, Roles};
 
 pub(crate) const ID: &str = "id";
 const NAME: &str = "name";
-const OWNER: &str = "owner";
+pub(crate) const OWNER: &str = "owner";
 const TYPE: &str = "type";
 const CREATED_AT: &str = "created_at";
 pub(crate) const KEY_ID: &str = "key_id";

@@ -6,7 +6,7 @@ use patchbay_core::rotation::{Counted, Held, Place, Replacement, Step, Unreadabl
 use patchbay_core::store::StoreError;
 use tokio::time::Instant;
 
-use crate::facts::{self, ID, KEY_ID, SEALED};
+use crate::facts::{self, ID, KEY_ID, OWNER, SEALED};
 use crate::failure::Failure;
 use crate::item::{Item, PK, SK, VERSION, binary, damaged, text};
 use crate::key::{Key, Keys, tenant_of};
@@ -102,6 +102,7 @@ async fn replace_one(table: &Table, replacement: Replacement) -> Result<bool, St
         tenant,
         name,
         id,
+        owner,
         expected,
         sealed,
     } = replacement;
@@ -111,11 +112,12 @@ async fn replace_one(table: &Table, replacement: Replacement) -> Result<bool, St
         .table_name(&*table.name)
         .set_key(Some(Keys(&tenant).record(&name).item()))
         .update_expression(format!("SET {KEY_ID} = :key, {SEALED} = :sealed"))
-        // Another connection may have the name by now.
-        .condition_expression(format!("{ID} = :id AND {KEY_ID} = :expected"))
+        // Another connection may have the name by now, or another owner the connection.
+        .condition_expression(format!("{ID} = :id AND {OWNER} = :owner AND {KEY_ID} = :expected"))
         .expression_attribute_values(":key", text(sealed.key_id.as_str()))
         .expression_attribute_values(":sealed", binary(sealed.bytes))
         .expression_attribute_values(":id", binary(*id.as_bytes()))
+        .expression_attribute_values(":owner", text(owner.as_str()))
         .expression_attribute_values(":expected", text(expected.as_str()));
     let mut attempt = 0;
     loop {

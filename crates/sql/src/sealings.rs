@@ -87,7 +87,11 @@ fn held(row: &dyn Row) -> Result<Held, StoreError> {
 pub fn replace(statements: &dyn Statements, replacements: &[Replacement]) -> Result<usize, StoreError> {
     let mut replaced = 0;
     for Replacement {
-        id, expected, sealed, ..
+        id,
+        owner,
+        expected,
+        sealed,
+        ..
     } in replacements
     {
         let params = [
@@ -95,6 +99,7 @@ pub fn replace(statements: &dyn Statements, replacements: &[Replacement]) -> Res
             expected.as_str().into(),
             sealed.key_id.as_str().into(),
             Value::Blob(&sealed.bytes),
+            owner.as_str().into(),
         ];
         replaced += usize::from(first(statements, sql::RESEAL, &params, |_| Ok(()))?.is_some());
     }

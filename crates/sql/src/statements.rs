@@ -158,8 +158,9 @@ statements! {
     /// index on keys, which passes over what is sealed with `?3` without reading it.
     SEALED_OTHERWISE = "SELECT c.id, c.name, c.type, c.owner, c.created_at, c.key_id, c.sealed, c.tenant, c.seq
           FROM connection c WHERE (c.key_id, c.seq) > (?1, ?2) AND c.key_id <> ?3 ORDER BY c.key_id, c.seq LIMIT ?4";
-    /// `?1` id, `?2` the key that is expected, `?3` and `?4` the new key and sealed bytes. Gives a row if it was so.
-    RESEAL = "UPDATE connection SET key_id = ?3, sealed = ?4 WHERE id = ?1 AND key_id = ?2 RETURNING seq";
+    /// `?1` id, `?2` the key and `?5` the owner that are expected, `?3` and `?4` the new key and sealed bytes. Gives a row
+    /// if it was so.
+    RESEAL = "UPDATE connection SET key_id = ?3, sealed = ?4 WHERE id = ?1 AND key_id = ?2 AND owner = ?5 RETURNING seq";
 
     // What walks a whole table, for export and check: a range of its key from the first on, in its order.
 
@@ -233,6 +234,15 @@ statements! {
     /// `?3` the id to start after, `?4` how many.
     MADE = "SELECT id, name, created_by, created_at FROM workspace
           WHERE tenant = ?1 AND created_by = ?2 AND id > ?3 ORDER BY id LIMIT ?4";
+    /// `?3` how many rows there may be of each: how many there are of connections, attachments to the subject's workspaces,
+    /// members of these, and the workspaces themselves.
+    HOW_MUCH = "SELECT
+          (SELECT count(*) FROM (SELECT 1 FROM connection WHERE tenant = ?1 AND owner = ?2 LIMIT ?3)) +
+          (SELECT count(*) FROM (SELECT 1 FROM workspace w CROSS JOIN attachment a ON a.tenant = ?1 AND a.workspace_id = w.id
+            WHERE w.tenant = ?1 AND w.created_by = ?2 LIMIT ?3)) +
+          (SELECT count(*) FROM (SELECT 1 FROM workspace w CROSS JOIN member m ON m.tenant = ?1 AND m.workspace_id = w.id
+            WHERE w.tenant = ?1 AND w.created_by = ?2 LIMIT ?3)) +
+          (SELECT count(*) FROM (SELECT 1 FROM workspace WHERE tenant = ?1 AND created_by = ?2 LIMIT ?3))";
     /// `?4` how many: the seqs of the first connections.
     OWNED_SEQS = "SELECT seq FROM connection WHERE tenant = ?1 AND owner = ?2 ORDER BY name LIMIT ?4";
     /// `?1` the connection's seq.

@@ -471,7 +471,10 @@ impl Sealings for MemoryStore {
         for one in replacements {
             let state = tenants.get_mut(&one.tenant);
             let kept = state.and_then(|state| state.connections.get_mut(&one.name));
-            let as_read = |kept: &&mut Kept| kept.record.id == one.id && kept.record.sealed.key_id == one.expected;
+            let as_read = |kept: &&mut Kept| {
+                let record = &kept.record;
+                record.id == one.id && record.owner == one.owner && record.sealed.key_id == one.expected
+            };
             if let Some(kept) = kept.filter(as_read) {
                 kept.record.sealed = one.sealed;
                 replaced += 1;

@@ -193,6 +193,7 @@ pub async fn what_changes_meanwhile_stands<S: Store + Sealings>(store: &S) {
                 tenant,
                 name: record.name,
                 id: record.id,
+                owner: record.owner,
                 expected: record.sealed.key_id,
             });
         }
@@ -215,6 +216,14 @@ pub async fn what_changes_meanwhile_stands<S: Store + Sealings>(store: &S) {
     let one = replacements.iter().filter(|one| one.name == name("resealed")).cloned();
     assert_eq!(store.replace_sealed(one.collect()).await.ok(), Some(1));
     let before = store.get(&who, Lookup::Name(name("resealed"))).await.ok().flatten();
+
+    // Somebody adopted it, to whom what is sealed is not bound.
+    let of_another = replacements.iter().filter(|one| one.name == name("plain"));
+    let of_another = of_another.map(|one| Replacement {
+        owner: caller("acme", "another", false).subject,
+        ..one.clone()
+    });
+    assert_eq!(store.replace_sealed(of_another.collect()).await.ok(), Some(0));
 
     assert_eq!(store.replace_sealed(replacements).await.ok(), Some(3));
     let get = async |text: &str| store.get(&who, Lookup::Name(name(text))).await.expect("a get");

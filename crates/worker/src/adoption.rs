@@ -16,7 +16,6 @@ use patchbay_core::rotation::Counted;
 use patchbay_core::store::StoreError;
 use patchbay_sql::adoption::{self, apart};
 use patchbay_sql::database::{Row, Statements, Value, all, blob, first, int, text};
-use patchbay_sql::schema::Schema;
 
 use crate::directory::tenant;
 use crate::protocol::{decode, encode};
@@ -26,21 +25,20 @@ const AT_ONCE: i64 = 16;
 /// Connections that are taken away in one transaction.
 const LEAVING_AT_ONCE: u16 = 1_000;
 
-pub(crate) const SCHEMA: Schema = Schema {
-    key: "adoption",
-    steps: &[&[
-        "CREATE TABLE frozen (
-            one INTEGER PRIMARY KEY CHECK (one = 1), adoption BLOB NOT NULL, run BLOB NOT NULL,
-            tenant TEXT NOT NULL, subject TEXT NOT NULL) STRICT",
-        "CREATE TABLE expected (one INTEGER PRIMARY KEY CHECK (one = 1), run BLOB NOT NULL) STRICT",
-        // what: its place in the order of arrival. key_id: of a connection.
-        "CREATE TABLE arrived (what TEXT NOT NULL PRIMARY KEY, key_id TEXT, part BLOB NOT NULL) STRICT",
-        "CREATE INDEX arrived_by_key ON arrived (key_id)",
-        "CREATE TABLE adopted (
-            one INTEGER PRIMARY KEY CHECK (one = 1), adoption BLOB NOT NULL,
-            connections INTEGER NOT NULL, workspaces INTEGER NOT NULL, left_out INTEGER NOT NULL) STRICT",
-    ]],
-};
+/// A step of the outbox's schema, so that a program which knows no freeze, as there is after a deploy was taken back, serves
+/// no tenant that may have one: what it changed would be lost.
+pub(crate) const TABLES: &[&str] = &[
+    "CREATE TABLE frozen (
+        one INTEGER PRIMARY KEY CHECK (one = 1), adoption BLOB NOT NULL, run BLOB NOT NULL,
+        tenant TEXT NOT NULL, subject TEXT NOT NULL) STRICT",
+    "CREATE TABLE expected (one INTEGER PRIMARY KEY CHECK (one = 1), run BLOB NOT NULL) STRICT",
+    // what: its place in the order of arrival. key_id: of a connection.
+    "CREATE TABLE arrived (what TEXT NOT NULL PRIMARY KEY, key_id TEXT, part BLOB NOT NULL) STRICT",
+    "CREATE INDEX arrived_by_key ON arrived (key_id)",
+    "CREATE TABLE adopted (
+        one INTEGER PRIMARY KEY CHECK (one = 1), adoption BLOB NOT NULL,
+        connections INTEGER NOT NULL, workspaces INTEGER NOT NULL, left_out INTEGER NOT NULL) STRICT",
+];
 
 const FROZEN: &str = "SELECT adoption, run, tenant, subject FROM frozen WHERE one = 1";
 const FREEZE: &str = "INSERT INTO frozen (one, adoption, run, tenant, subject) VALUES (1, ?1, ?2, ?3, ?4)
@@ -122,6 +120,11 @@ pub(crate) fn freeze(statements: &dyn Statements, to: &NewOwner, run: Run) -> Re
     Ok(Begun::Frozen(Run { adoption, ..run }))
 }
 
+/// [`Apart::begun`](patchbay_core::adoption::apart::Apart::begun).
+pub(crate) fn begun(statements: &dyn Statements) -> Result<Option<NewOwner>, StoreError> {
+    Ok(frozen(statements)?.map(|frozen| frozen.to))
+}
+
 /// Ends the freeze of an adoption of which nothing is decided, unless another run has begun since.
 pub(crate) fn thaw(statements: &dyn Statements, run: Run) -> Result<(), StoreError> {
     statements.execute(THAW_AFTER, &[Value::Blob(&run.run.to_be_bytes())])
@@ -140,15 +143,19 @@ pub(crate) fn leave(statements: &dyn Statements, run: Run) -> Result<bool, Store
     Ok(more)
 }
 
-/// What is in the way where things are given away; `None` where another run has frozen since, or ended the freeze. A
-/// rehearsal has no freeze.
-pub(crate) fn conflicts(statements: &dyn Statements, run: Option<Run>) -> Result<Option<Conflicts>, StoreError> {
+/// What is in the way where things are given away, to another tenant if it `crosses`; `None` where another run has frozen
+/// since, or ended the freeze. A rehearsal has no freeze.
+pub(crate) fn conflicts(
+    statements: &dyn Statements,
+    run: Option<Run>,
+    crosses: bool,
+) -> Result<Option<Conflicts>, StoreError> {
     if let Some(run) = run
         && frozen(statements)?.is_none_or(|frozen| frozen.run != run)
     {
         return Ok(None);
     }
-    apart::conflicts(statements, &Authentication::anonymous()).map(Some)
+    apart::conflicts(statements, &Authentication::anonymous(), crosses).map(Some)
 }
 
 fn is_expected(statements: &dyn Statements, run: Run) -> Result<bool, StoreError> {
@@ -158,7 +165,8 @@ fn is_expected(statements: &dyn Statements, run: Run) -> Result<bool, StoreError
     Ok(found.is_some())
 }
 
-fn adopted(statements: &dyn Statements, run: Run) -> Result<Option<Adopted>, StoreError> {
+/// [`Apart::adopted`](patchbay_core::adoption::apart::Apart::adopted).
+pub(crate) fn adopted(statements: &dyn Statements, run: Run) -> Result<Option<Adopted>, StoreError> {
     first(
         statements,
         ADOPTED,
@@ -177,20 +185,27 @@ fn adopted(statements: &dyn Statements, run: Run) -> Result<Option<Adopted>, Sto
 /// [`Apart::expect`](patchbay_core::adoption::apart::Apart::expect).
 pub(crate) fn expect(statements: &dyn Statements, run: Run) -> Result<Option<Adopted>, StoreError> {
     let adopted = adopted(statements, run)?;
-    if adopted.is_none() && !is_expected(statements, run)? {
+    if adopted.is_some() {
+        clear(statements)?;
+    } else if !is_expected(statements, run)? {
         statements.execute(DROP_ARRIVED, &[])?;
         statements.execute(EXPECT, &[Value::Blob(&run.run.to_be_bytes())])?;
     }
     Ok(adopted)
 }
 
-/// Drops what has arrived for this run, which is not to be decided any more.
-pub(crate) fn forget(statements: &dyn Statements, run: Run) -> Result<(), StoreError> {
+/// Drops what has arrived for this run, which is not to be decided any more. Says what it came to, where it is decided.
+pub(crate) fn forget(statements: &dyn Statements, run: Run) -> Result<Option<Adopted>, StoreError> {
     if is_expected(statements, run)? {
-        statements.execute(DROP_ARRIVED, &[])?;
-        statements.execute(EXPECT_NONE, &[])?;
+        clear(statements)?;
     }
-    Ok(())
+    adopted(statements, run)
+}
+
+/// Drops whatever has arrived.
+pub(crate) fn clear(statements: &dyn Statements) -> Result<(), StoreError> {
+    statements.execute(DROP_ARRIVED, &[])?;
+    statements.execute(EXPECT_NONE, &[])
 }
 
 /// Where a part stands in the order of arrival.
@@ -237,8 +252,9 @@ pub(crate) fn count(statements: &dyn Statements) -> Result<Counted, StoreError> 
 /// Why a transaction that hands over is not kept.
 pub(crate) enum Unkept {
     Failed(StoreError),
-    /// What has arrived is to be forgotten, and this told.
-    Ended(Run, Decided),
+    Refused(Refusal),
+    /// It was a rehearsal.
+    Rehearsed(Adopted),
 }
 
 impl From<StoreError> for Unkept {
@@ -247,21 +263,20 @@ impl From<StoreError> for Unkept {
     }
 }
 
-/// Why nothing can be handed over.
-enum Not {
-    Refused(Refusal),
-    Failed(StoreError),
-}
-
-impl From<Refusal> for Not {
+impl From<Refusal> for Unkept {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)
     }
 }
 
-impl From<StoreError> for Not {
-    fn from(error: StoreError) -> Self {
-        Self::Failed(error)
+impl Unkept {
+    /// What is told of it, once what has arrived is [cleared](clear) away.
+    pub(crate) fn decided(self) -> Result<Decided, StoreError> {
+        match self {
+            Self::Failed(error) => Err(error),
+            Self::Refused(refusal) => Ok(Decided::Refused(refusal.to_string())),
+            Self::Rehearsed(adopted) => Ok(Decided::Adopted(adopted)),
+        }
     }
 }
 
@@ -279,23 +294,19 @@ pub(crate) fn decide(
     if !is_expected(statements, run)? {
         return Ok(Decided::Overtaken);
     }
-    let adopted = match hand_over(statements, to, conflicts) {
-        Ok(adopted) => adopted,
-        Err(Not::Refused(refusal)) => return Err(Unkept::Ended(run, Decided::Refused(refusal.to_string()))),
-        Err(Not::Failed(error)) => return Err(error.into()),
-    };
+    let adopted = hand_over(statements, to, conflicts)?;
     if rehearsal {
-        return Err(Unkept::Ended(run, Decided::Adopted(adopted)));
+        return Err(Unkept::Rehearsed(adopted));
     }
     let id = run.adoption.to_be_bytes();
     let counts = [adopted.connections, adopted.workspaces, adopted.left_out];
     let [connections, workspaces, left_out] = counts.map(|count| Value::Int(count.cast_signed()));
     statements.execute(SET_ADOPTED, &[Value::Blob(&id), connections, workspaces, left_out])?;
-    forget(statements, run)?;
+    clear(statements)?;
     Ok(Decided::Adopted(adopted))
 }
 
-fn hand_over(statements: &dyn Statements, to: &NewOwner, conflicts: Conflicts) -> Result<Adopted, Not> {
+fn hand_over(statements: &dyn Statements, to: &NewOwner, conflicts: Conflicts) -> Result<Adopted, Unkept> {
     let from = to.previous()?;
     if from.tenant == to.tenant {
         // It is all there, but for what the new owner's details are sealed to.
@@ -332,18 +343,15 @@ fn sealed(statements: &dyn Statements, id: ConnectionId) -> Result<Sealed, Store
 
 #[cfg(test)]
 mod tests {
-    use patchbay_sql::database::Database as _;
-    use patchbay_sql::schema;
 
     use super::*;
 
     #[test]
     fn no_statement_scans_a_table() {
         let connection = rusqlite::Connection::open_in_memory().unwrap();
-        schema::migrate(&connection).unwrap();
-        connection
-            .transaction(|statements| SCHEMA.migrate_in(statements))
-            .unwrap();
+        for sql in TABLES {
+            connection.execute_batch(sql).unwrap();
+        }
         for sql in [
             FROZEN,
             FREEZE,

@@ -43,7 +43,9 @@ impl AskTenant {
             Self::Store(ask) => ask.operation.writes(),
             Self::Sealings(_, OfSealings::Count | OfSealings::Sealed(..)) => false,
             Self::Sealings(_, OfSealings::Replace(_)) => true,
-            Self::Adoption(_, of) => !matches!(of, OfAdoption::Leaving(..) | OfAdoption::Conflicts(_)),
+            Self::Adoption(_, OfAdoption::Leaving(..) | OfAdoption::Conflicts(..)) => false,
+            Self::Adoption(_, OfAdoption::Begun | OfAdoption::Adopted(_)) => false,
+            Self::Adoption(..) => true,
         }
     }
 }
@@ -67,19 +69,23 @@ pub enum OfAdoption {
     /// `leaving`.
     Leaving(Option<Place>, u16),
     /// For `decide`, what is in the way where things are given away: told an `Option` of [`Conflicts`], which is `None` where
-    /// this run has no freeze.
-    Conflicts(Option<Run>),
+    /// this run has no freeze. Whether it crosses tenants.
+    Conflicts(Option<Run>, bool),
+    /// `begun`.
+    Begun,
     /// `leave`.
     Leave(Run),
-    /// `give_up`, where things are given away.
+    /// `give_up`, where things are given away: told `()`.
     Thaw(Run),
+    /// `adopted`.
+    Adopted(Run),
     /// `expect`.
     Expect(Run),
     /// `arrive`.
     Arrive(Run, Vec<Part>),
-    /// `decide`, but for the end of the freeze.
+    /// `decide`.
     Decide(NewOwner, Run, Conflicts, bool),
-    /// `give_up`, where they would have come.
+    /// `give_up`, where they would have come: told what was adopted, as `give_up` says it.
     Forget(Run),
 }
 
@@ -252,13 +258,19 @@ mod tests {
             tenant: caller().tenant,
             name: name("c"),
             id,
+            owner: caller().subject,
             expected: key("j"),
             sealed: Sealed {
                 key_id: key("k"),
                 bytes: vec![1, 2],
             },
         };
-        let expected = [&[2, 1, 1, b't', 1, b'c'], &[9; 16][..], &[1, b'j', 1, b'k', 2, 1, 2]].concat();
+        let expected = [
+            &[2, 1, 1, b't', 1, b'c'],
+            &[9; 16][..],
+            &[1, b's', 1, b'j', 1, b'k', 2, 1, 2],
+        ]
+        .concat();
         assert_eq!(of_sealings(OfSealings::Replace(vec![replacement])), ask(&expected));
 
         let of_adoption = |of| encode(&AskTenant::Adoption(caller().tenant, of));
@@ -274,13 +286,15 @@ mod tests {
         assert_eq!(freeze, asks(0, &[&to_bytes[..], &run_bytes].concat()));
         let leaving = of_adoption(OfAdoption::Leaving(Some(Place("p".into())), 300));
         assert_eq!(leaving, asks(1, &[1, 1, b'p', 0xac, 2]));
-        let conflicts = of_adoption(OfAdoption::Conflicts(Some(run)));
-        assert_eq!(conflicts, asks(2, &[&[1], &run_bytes[..]].concat()));
+        let conflicts = of_adoption(OfAdoption::Conflicts(Some(run), true));
+        assert_eq!(conflicts, asks(2, &[&[1], &run_bytes[..], &[1]].concat()));
+        assert_eq!(of_adoption(OfAdoption::Begun), asks(3, &[]));
         for (number, of) in [
-            (3, OfAdoption::Leave(run)),
-            (4, OfAdoption::Thaw(run)),
-            (5, OfAdoption::Expect(run)),
-            (8, OfAdoption::Forget(run)),
+            (4, OfAdoption::Leave(run)),
+            (5, OfAdoption::Thaw(run)),
+            (6, OfAdoption::Adopted(run)),
+            (7, OfAdoption::Expect(run)),
+            (10, OfAdoption::Forget(run)),
         ] {
             assert_eq!(of_adoption(of), asks(number, &run_bytes));
         }
@@ -306,9 +320,9 @@ mod tests {
             &[1, 7, 1, b'w', 1, b's', 2],
             &[1, 1, 1, b'e', 0, 1, 1, b'e'],
         ];
-        assert_eq!(of_adoption(OfAdoption::Arrive(run, parts)), asks(6, &expected.concat()));
+        assert_eq!(of_adoption(OfAdoption::Arrive(run, parts)), asks(8, &expected.concat()));
         let decide = of_adoption(OfAdoption::Decide(to, run, Conflicts::default(), true));
-        assert_eq!(decide, asks(7, &[&to_bytes[..], &run_bytes, &[0, 0, 1]].concat()));
+        assert_eq!(decide, asks(9, &[&to_bytes[..], &run_bytes, &[0, 0, 1]].concat()));
 
         let told = |outcome: Result<DeleteOutcome, StoreError>| encode(&outcome);
         assert_eq!(told(Err(StoreError::Busy("b".into()))), [VERSION, 1, 0, 1, b'b']);

@@ -126,7 +126,6 @@ impl<D: Database + Statements, K: Kv, A: Authority, R: Around> TenantObject<D, K
         let (tenant, next) = self.database.transaction(|statements| {
             newest(schema::migrate_in(statements)?)?;
             newest(outbox::SCHEMA.migrate_in(statements)?)?;
-            newest(adoption::SCHEMA.migrate_in(statements)?)?;
             Ok::<_, StoreError>((outbox::tenant(statements)?, outbox::next_due(statements)?))
         })?;
         self.tenant.replace(tenant);
@@ -143,7 +142,7 @@ impl<D: Database + Statements, K: Kv, A: Authority, R: Around> TenantObject<D, K
             let told = self.authority.ask(Whom::Directory, enter).await?;
             decode::<Result<(), StoreError>>(&told)??;
         }
-        let changed = self.database.transaction(|statements| {
+        let changed: Result<_, Unkept> = self.database.transaction(|statements| {
             if first_write {
                 outbox::set_tenant(statements, tenant)?;
             }
@@ -152,10 +151,9 @@ impl<D: Database + Statements, K: Kv, A: Authority, R: Around> TenantObject<D, K
         });
         let (answer, next) = match changed {
             Ok(changed) => changed,
-            Err(Unkept::Failed(error)) => return Err(error),
-            Err(Unkept::Ended(run, decided)) => {
-                self.database
-                    .transaction(|statements| adoption::forget(statements, run))?;
+            Err(unkept) => {
+                let decided = unkept.decided()?;
+                self.database.transaction(|statements| adoption::clear(statements))?;
                 return Ok(told(decided));
             }
         };
@@ -338,9 +336,11 @@ fn of_adoption(statements: &dyn Statements, of: &OfAdoption) -> Result<Vec<u8>, 
     Ok(match of {
         OfAdoption::Freeze(to, run) => told(adoption::freeze(statements, to, *run)?),
         OfAdoption::Leaving(after, most) => told(apart::leaving(statements, &anonymous, after.as_ref(), *most)?),
-        OfAdoption::Conflicts(run) => told(adoption::conflicts(statements, *run)?),
+        OfAdoption::Conflicts(run, crosses) => told(adoption::conflicts(statements, *run, *crosses)?),
+        OfAdoption::Begun => told(adoption::begun(statements)?),
         OfAdoption::Leave(run) => told(adoption::leave(statements, *run)?),
         OfAdoption::Thaw(run) => told(adoption::thaw(statements, *run)?),
+        OfAdoption::Adopted(run) => told(adoption::adopted(statements, *run)?),
         OfAdoption::Expect(run) => told(adoption::expect(statements, *run)?),
         OfAdoption::Arrive(run, parts) => told(adoption::arrive(statements, *run, parts)?),
         OfAdoption::Decide(..) => return Err(StoreError::Damaged("an adoption is decided as a change".into())),

@@ -558,6 +558,7 @@ async fn an_answer_that_never_comes_leaves_all_of_a_batch_replaced_and_the_next_
         tenant,
         name: record.name,
         id: record.id,
+        owner: record.owner,
         expected: record.sealed.key_id,
     });
     let replace = OfSealings::Replace(replacements.collect());

@@ -75,6 +75,17 @@ pub fn adopt(url: &Url, to: &NewOwner, dry_run: bool) -> anyhow::Result<Adopted>
     rotation::runtime()?.block_on(server.adopt(to, dry_run))
 }
 
+/// Has the server end an adoption by somebody that it began and has not decided.
+///
+/// # Errors
+/// What stopped it, in a sentence that says what to do.
+pub fn give_up(url: &Url, to: &NewOwner) -> anyhow::Result<()> {
+    let server = Server::new(url)?;
+    let body = json!({"tenant": &to.tenant, "owner": &to.subject, "give_up": true});
+    let given_up = server.call::<Adopting>("admin/adopt", &body);
+    rotation::runtime()?.block_on(given_up).map(|_| ())
+}
+
 /// What `admin/keys/reseal` answers.
 #[derive(Deserialize)]
 struct Resealed {

@@ -8,6 +8,7 @@ use anyhow::{Context as _, bail, ensure};
 use clap::Subcommand;
 use patchbay_core::adoption::NewOwner;
 use patchbay_core::api::Host as _;
+use patchbay_core::identity::source::Url;
 use patchbay_core::model::{Subject, Tenant};
 use patchbay_core::portable::Totals;
 use tempfile::NamedTempFile;
@@ -65,6 +66,9 @@ pub enum Upkeep {
         /// Say what it would come to, and keep nothing of it.
         #[arg(long)]
         dry_run: bool,
+        /// End what was begun for them and is not decided, so that the tenant `default` changes again; with --url.
+        #[arg(long, requires = "url", conflicts_with = "dry_run")]
+        give_up: bool,
         #[command(flatten)]
         at: At,
     },
@@ -88,13 +92,17 @@ pub fn run(upkeep: &Upkeep, data: &Path) -> anyhow::Result<()> {
             tenant,
             owner,
             dry_run,
+            give_up,
             at,
         } => {
             let to = NewOwner {
                 tenant: tenant.clone(),
                 subject: owner.clone(),
             };
-            adopt(at, data, &to, *dry_run)
+            match at.url.as_ref().filter(|_| *give_up) {
+                Some(url) => give_up_adoption(url, &to),
+                None => adopt(at, data, &to, *dry_run),
+            }
         }
     }
 }
@@ -220,6 +228,12 @@ fn import(data: &Path, file: &Path) -> anyhow::Result<()> {
 
 fn counted(totals: Totals) -> String {
     format!("{} connections, {} workspaces", totals.connections, totals.workspaces)
+}
+
+fn give_up_adoption(url: &Url, to: &NewOwner) -> anyhow::Result<()> {
+    operator::give_up(url, to)?;
+    say(format_args!("Given up: nothing was adopted."));
+    Ok(())
 }
 
 fn adopt(at: &At, data: &Path, to: &NewOwner, dry_run: bool) -> anyhow::Result<()> {

@@ -70,8 +70,14 @@ pub trait Apart {
     /// `run` is the first, unless the adoption is under way; those before it come to nothing any more.
     fn freeze(&self, to: &NewOwner, run: Run) -> impl Future<Output = Result<Begun, StoreError>>;
 
+    /// Whose adoption is under way.
+    fn begun(&self) -> impl Future<Output = Result<Option<NewOwner>, StoreError>>;
+
+    /// What the adoption came to, where it is decided.
+    fn adopted(&self, to: &NewOwner, run: Run) -> impl Future<Output = Result<Option<Adopted>, StoreError>>;
+
     /// Makes room for what arrives, if there is none for this run yet: what has arrived for others goes. Says what the
-    /// adoption came to, where that is decided.
+    /// adoption came to, where that is decided; then nothing is expected any more.
     fn expect(&self, to: &NewOwner, run: Run) -> impl Future<Output = Result<Option<Adopted>, StoreError>>;
 
     /// Walks over what is given away: at most `most` parts, and no more than
@@ -82,21 +88,30 @@ pub trait Apart {
     /// room for it still.
     fn arrive(&self, to: &NewOwner, run: Run, parts: Vec<Part>) -> impl Future<Output = Result<bool, StoreError>>;
 
-    /// Hands over what has arrived, all of it and for good. What is refused ends the adoption as [`Self::give_up`] does,
-    /// and so does a `rehearsal`, which has no freeze.
+    /// Hands over what has arrived, all of it and for good. A `rehearsal`, which has no freeze, keeps nothing of it. After
+    /// it, and where it is refused, what has arrived is gone.
     fn decide(&self, to: &NewOwner, run: Run, rehearsal: bool) -> impl Future<Output = Result<Decided, StoreError>>;
 
     /// Takes away some of what was adopted where it was, and ends the freeze with the last of it. Says whether there is
     /// more.
     fn leave(&self, run: Run) -> impl Future<Output = Result<bool, StoreError>>;
 
-    /// Ends an adoption that was not decided; and its freeze, unless another run has begun since.
-    fn give_up(&self, to: &NewOwner, run: Run) -> impl Future<Output = Result<(), StoreError>>;
+    /// Ends an adoption that is not decided, and its freeze, unless another run has begun since. Says what it came to where
+    /// it is decided: then it does nothing.
+    fn give_up(&self, to: &NewOwner, run: Run) -> impl Future<Output = Result<Option<Adopted>, StoreError>>;
 }
 
 /// Of a store that lends nothing: there is no value of this type.
 impl Apart for Infallible {
     async fn freeze(&self, _: &NewOwner, _: Run) -> Result<Begun, StoreError> {
+        match *self {}
+    }
+
+    async fn begun(&self) -> Result<Option<NewOwner>, StoreError> {
+        match *self {}
+    }
+
+    async fn adopted(&self, _: &NewOwner, _: Run) -> Result<Option<Adopted>, StoreError> {
         match *self {}
     }
 
@@ -120,7 +135,7 @@ impl Apart for Infallible {
         match *self {}
     }
 
-    async fn give_up(&self, _: &NewOwner, _: Run) -> Result<(), StoreError> {
+    async fn give_up(&self, _: &NewOwner, _: Run) -> Result<Option<Adopted>, StoreError> {
         match *self {}
     }
 }

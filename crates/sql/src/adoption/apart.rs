@@ -3,8 +3,8 @@
 
 use std::ops::ControlFlow;
 
-use patchbay_core::adoption::Conflicts;
 use patchbay_core::adoption::apart::Part;
+use patchbay_core::adoption::{Conflict, Conflicts};
 use patchbay_core::limits;
 use patchbay_core::model::{AttachmentId, Caller, Record, Workspace};
 use patchbay_core::rotation::{Place, Step};
@@ -19,12 +19,30 @@ use crate::facts::{
 use crate::members;
 use crate::statements as sql;
 
-/// Attachments of which one side is the subject's and the other is not: they cannot go along.
+/// Bytes that a connection's attachments come to at most, as they are sent: an id of at most eight, and one of 16.
+const ATTACHMENTS: usize = limits::WORKSPACES_PER_CONNECTION * (8 + 16);
+
+/// What is in the way where it is: that there is too much; and where it `crosses` from one tenant to another, attachments
+/// of which one side is the subject's and the other is not, which cannot go along.
 ///
 /// # Errors
 /// What the database reports.
-pub fn conflicts(statements: &dyn Statements, from: &Caller) -> Result<Conflicts, StoreError> {
+pub fn conflicts(statements: &dyn Statements, from: &Caller, crosses: bool) -> Result<Conflicts, StoreError> {
     let mut conflicts = Conflicts::default();
+    let [tenant, anonymous] = of(from);
+    let most = i64::try_from(limits::ADOPTED_APART).unwrap_or(i64::MAX);
+    let how_much = first(
+        statements,
+        sql::HOW_MUCH,
+        &[tenant, anonymous, (most + 1).into()],
+        |row| int(row, 0),
+    )?;
+    if how_much > Some(most) {
+        conflicts.add(Conflict::TooMuch);
+    }
+    if !crosses {
+        return Ok(conflicts);
+    }
     statements.query(sql::PARTED, &of(from), &mut |row| {
         conflicts.add(parted(row)?);
         Ok(ControlFlow::Continue(()))
@@ -105,7 +123,7 @@ fn connections(
     let mut owned: Vec<(Record, i64)> = Vec::new();
     statements.query(sql::OWNED, &params, &mut |row| {
         let (record, seq) = (record(row, subject(text(row, 3)?)?)?, int(row, 7)?);
-        bytes = bytes.saturating_add(record.sealed.bytes.len());
+        bytes = bytes.saturating_add(record.sealed.bytes.len() + ATTACHMENTS);
         let is_full = owned.len() >= usize::from(most) || bytes > limits::RESEALED_BYTES;
         if let Some((last, _)) = owned.last().filter(|_| is_full) {
             next = Some(Place(format!("c{}", last.name)));

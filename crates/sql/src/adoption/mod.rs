@@ -32,9 +32,11 @@ pub fn hand_over<E: From<Refusal> + From<StoreError>>(
     mut seal: impl FnMut(Record) -> Result<Sealed, E>,
 ) -> Result<Adopted, E> {
     let adoption = Adoption { statements, from, to };
-    if adoption.crosses() {
-        adoption.conflicts(conflicts)?.none()?;
-    }
+    let conflicts = match adoption.crosses() {
+        true => adoption.conflicts(conflicts)?,
+        false => conflicts,
+    };
+    conflicts.none()?;
     let mut adopted = Adopted::default();
     let workspaces = adoption.workspaces()?;
     adoption.open_workspaces()?;

@@ -31,6 +31,14 @@ impl<K: Kv, A: Authority, H: Host> Apart for EdgeStore<K, A, H> {
         self.ask_from(OfAdoption::Freeze(to.clone(), run)).await
     }
 
+    async fn begun(&self) -> Result<Option<NewOwner>, StoreError> {
+        self.ask_from(OfAdoption::Begun).await
+    }
+
+    async fn adopted(&self, to: &NewOwner, run: Run) -> Result<Option<Adopted>, StoreError> {
+        self.ask_adoption(&to.tenant, OfAdoption::Adopted(run)).await
+    }
+
     async fn expect(&self, to: &NewOwner, run: Run) -> Result<Option<Adopted>, StoreError> {
         self.ask_adoption(&to.tenant, OfAdoption::Expect(run)).await
     }
@@ -44,26 +52,25 @@ impl<K: Kv, A: Authority, H: Host> Apart for EdgeStore<K, A, H> {
     }
 
     async fn decide(&self, to: &NewOwner, run: Run, rehearsal: bool) -> Result<Decided, StoreError> {
-        let conflicts = OfAdoption::Conflicts((!rehearsal).then_some(run));
+        let crosses = to.tenant != Authentication::anonymous().tenant;
+        let conflicts = OfAdoption::Conflicts((!rehearsal).then_some(run), crosses);
         let Some(conflicts) = self.ask_from::<Option<Conflicts>>(conflicts).await? else {
             return Ok(Decided::Overtaken);
         };
         let decide = OfAdoption::Decide(to.clone(), run, conflicts, rehearsal);
-        let decided = self.ask_adoption(&to.tenant, decide).await?;
-        if let Decided::Refused(_) = decided {
-            // What had arrived is gone already.
-            self.ask_from::<()>(OfAdoption::Thaw(run)).await?;
-        }
-        Ok(decided)
+        self.ask_adoption(&to.tenant, decide).await
     }
 
     async fn leave(&self, run: Run) -> Result<bool, StoreError> {
         self.ask_from(OfAdoption::Leave(run)).await
     }
 
-    async fn give_up(&self, to: &NewOwner, run: Run) -> Result<(), StoreError> {
+    async fn give_up(&self, to: &NewOwner, run: Run) -> Result<Option<Adopted>, StoreError> {
         // In this order: what has arrived is decided no more when changes are made again.
-        self.ask_adoption::<()>(&to.tenant, OfAdoption::Forget(run)).await?;
-        self.ask_from(OfAdoption::Thaw(run)).await
+        let adopted: Option<Adopted> = self.ask_adoption(&to.tenant, OfAdoption::Forget(run)).await?;
+        if adopted.is_none() {
+            self.ask_from::<()>(OfAdoption::Thaw(run)).await?;
+        }
+        Ok(adopted)
     }
 }

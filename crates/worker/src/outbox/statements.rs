@@ -3,6 +3,8 @@
 
 use patchbay_sql::schema::Schema;
 
+use crate::adoption;
+
 /// What marks an entry as due: a second after it was last written, since KV takes one write a second of a key.
 macro_rules! due {
     ($which:literal) => {
@@ -38,7 +40,7 @@ macro_rules! left {
 /// A step of the store's schema that makes a table anew takes its triggers along: then a step here makes them again.
 pub(crate) const SCHEMA: Schema = Schema {
     key: "outbox",
-    steps: &[KEPT, LEFT],
+    steps: &[KEPT, LEFT, adoption::TABLES],
 };
 
 const KEPT: &[&str] = &[
