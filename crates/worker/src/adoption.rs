@@ -4,11 +4,10 @@
 //! then refuses every change. What has arrived at the object of the tenant that gets them waits in `arrived`, where nobody
 //! sees it; it is there only for the run in `expected`. `adopted` is what the last adoption came to. All of them may be in the
 //! same object.
-//!
-//! Only the last run that froze may decide: one that finds itself in `frozen`, and thereafter in `expected`. For another
-//! one to end the freeze in between, it must have been in both since.
 
-use patchbay_core::adoption::apart::{Begun, Decided, Part, Run};
+use std::ops::ControlFlow;
+
+use patchbay_core::adoption::apart::{Ask, Decided, Part, Run, Told};
 use patchbay_core::adoption::{Adopted, Conflicts, NewOwner, Refusal};
 use patchbay_core::identity::Authentication;
 use patchbay_core::model::{ConnectionId, KeyId, Sealed, Subject};
@@ -88,9 +87,9 @@ fn frozen(statements: &dyn Statements) -> Result<Option<Frozen>, StoreError> {
     })
 }
 
-fn number(row: &dyn Row, column: usize) -> Result<u128, StoreError> {
+fn number(row: &dyn Row, column: usize) -> Result<u64, StoreError> {
     let bytes = blob(row, column)?.try_into().map_err(|_| damaged())?;
-    Ok(u128::from_be_bytes(bytes))
+    Ok(u64::from_be_bytes(bytes))
 }
 
 fn damaged() -> StoreError {
@@ -107,32 +106,46 @@ pub(crate) fn refuse_while_frozen(statements: &dyn Statements) -> Result<(), Sto
     }
 }
 
-/// [`Apart::freeze`](patchbay_core::adoption::apart::Apart::freeze).
-pub(crate) fn freeze(statements: &dyn Statements, to: &NewOwner, run: Run) -> Result<Begun, StoreError> {
+/// Does what is asked, but for [`decide`], which may undo what it did.
+pub(crate) fn perform(statements: &dyn Statements, ask: &Ask) -> Result<Told, StoreError> {
+    let anonymous = Authentication::anonymous();
+    Ok(match ask {
+        Ask::Freeze(to, run) => freeze(statements, to, *run)?,
+        Ask::Begun => Told::UnderWay(frozen(statements)?.map(|frozen| frozen.to)),
+        Ask::Leaving(after, most) => Told::Parts(apart::leaving(statements, &anonymous, after.as_ref(), *most)?),
+        Ask::Conflicts(run, crosses) => Told::InTheWay(conflicts(statements, *run, *crosses)?),
+        Ask::Leave(run) => Told::Yes(leave(statements, *run)?),
+        Ask::Thaw(run) => {
+            statements.execute(THAW_AFTER, &[Value::Blob(&run.run.to_be_bytes())])?;
+            Told::Done
+        }
+        Ask::Adopted(run) => Told::Adopted(adopted(statements, *run)?),
+        Ask::Expect(run) => Told::Adopted(expect(statements, *run)?),
+        Ask::Arrive(run, parts) => Told::Yes(arrive(statements, *run, parts)?),
+        Ask::Decide(..) => return Err(StoreError::Damaged("an adoption is decided by itself".into())),
+        Ask::Forget(run) => {
+            if is_expected(statements, *run)? {
+                clear(statements)?;
+            }
+            Told::Adopted(adopted(statements, *run)?)
+        }
+    })
+}
+
+fn freeze(statements: &dyn Statements, to: &NewOwner, run: Run) -> Result<Told, StoreError> {
     let adoption = match frozen(statements)? {
-        Some(frozen) if frozen.to != *to => return Ok(Begun::Other(frozen.to)),
+        Some(frozen) if frozen.to != *to => return Ok(Told::UnderWay(Some(frozen.to))),
         Some(frozen) => frozen.run.adoption,
         None => run.adoption,
     };
     let (id, number) = (adoption.to_be_bytes(), run.run.to_be_bytes());
     let (tenant, subject) = (to.tenant.as_str().into(), to.subject.as_str().into());
     statements.execute(FREEZE, &[Value::Blob(&id), Value::Blob(&number), tenant, subject])?;
-    Ok(Begun::Frozen(Run { adoption, ..run }))
+    Ok(Told::Frozen(Run { adoption, ..run }))
 }
 
-/// [`Apart::begun`](patchbay_core::adoption::apart::Apart::begun).
-pub(crate) fn begun(statements: &dyn Statements) -> Result<Option<NewOwner>, StoreError> {
-    Ok(frozen(statements)?.map(|frozen| frozen.to))
-}
-
-/// Ends the freeze of an adoption of which nothing is decided, unless another run has begun since.
-pub(crate) fn thaw(statements: &dyn Statements, run: Run) -> Result<(), StoreError> {
-    statements.execute(THAW_AFTER, &[Value::Blob(&run.run.to_be_bytes())])
-}
-
-/// [`Apart::leave`](patchbay_core::adoption::apart::Apart::leave). Without the freeze of this adoption there is nothing
-/// that it may take away.
-pub(crate) fn leave(statements: &dyn Statements, run: Run) -> Result<bool, StoreError> {
+/// Without the freeze of this adoption there is nothing that it may take away.
+fn leave(statements: &dyn Statements, run: Run) -> Result<bool, StoreError> {
     if frozen(statements)?.is_none_or(|frozen| frozen.run.adoption != run.adoption) {
         return Ok(false);
     }
@@ -145,11 +158,7 @@ pub(crate) fn leave(statements: &dyn Statements, run: Run) -> Result<bool, Store
 
 /// What is in the way where things are given away, to another tenant if it `crosses`; `None` where another run has frozen
 /// since, or ended the freeze. A rehearsal has no freeze.
-pub(crate) fn conflicts(
-    statements: &dyn Statements,
-    run: Option<Run>,
-    crosses: bool,
-) -> Result<Option<Conflicts>, StoreError> {
+fn conflicts(statements: &dyn Statements, run: Option<Run>, crosses: bool) -> Result<Option<Conflicts>, StoreError> {
     if let Some(run) = run
         && frozen(statements)?.is_none_or(|frozen| frozen.run != run)
     {
@@ -165,8 +174,7 @@ fn is_expected(statements: &dyn Statements, run: Run) -> Result<bool, StoreError
     Ok(found.is_some())
 }
 
-/// [`Apart::adopted`](patchbay_core::adoption::apart::Apart::adopted).
-pub(crate) fn adopted(statements: &dyn Statements, run: Run) -> Result<Option<Adopted>, StoreError> {
+fn adopted(statements: &dyn Statements, run: Run) -> Result<Option<Adopted>, StoreError> {
     first(
         statements,
         ADOPTED,
@@ -182,8 +190,7 @@ pub(crate) fn adopted(statements: &dyn Statements, run: Run) -> Result<Option<Ad
     )
 }
 
-/// [`Apart::expect`](patchbay_core::adoption::apart::Apart::expect).
-pub(crate) fn expect(statements: &dyn Statements, run: Run) -> Result<Option<Adopted>, StoreError> {
+fn expect(statements: &dyn Statements, run: Run) -> Result<Option<Adopted>, StoreError> {
     let adopted = adopted(statements, run)?;
     if adopted.is_some() {
         clear(statements)?;
@@ -192,14 +199,6 @@ pub(crate) fn expect(statements: &dyn Statements, run: Run) -> Result<Option<Ado
         statements.execute(EXPECT, &[Value::Blob(&run.run.to_be_bytes())])?;
     }
     Ok(adopted)
-}
-
-/// Drops what has arrived for this run, which is not to be decided any more. Says what it came to, where it is decided.
-pub(crate) fn forget(statements: &dyn Statements, run: Run) -> Result<Option<Adopted>, StoreError> {
-    if is_expected(statements, run)? {
-        clear(statements)?;
-    }
-    adopted(statements, run)
 }
 
 /// Drops whatever has arrived.
@@ -221,8 +220,7 @@ fn of_connection(id: ConnectionId) -> String {
     format!("3 {id}")
 }
 
-/// [`Apart::arrive`](patchbay_core::adoption::apart::Apart::arrive).
-pub(crate) fn arrive(statements: &dyn Statements, run: Run, parts: &[Part]) -> Result<bool, StoreError> {
+fn arrive(statements: &dyn Statements, run: Run, parts: &[Part]) -> Result<bool, StoreError> {
     if !is_expected(statements, run)? {
         return Ok(false);
     }
@@ -239,14 +237,13 @@ pub(crate) fn arrive(statements: &dyn Statements, run: Run, parts: &[Part]) -> R
 
 /// How many connections each key seals that have arrived and are not handed over yet.
 pub(crate) fn count(statements: &dyn Statements) -> Result<Counted, StoreError> {
-    let counts = all(statements, ARRIVED_BY_KEY, &[], |row| {
+    let mut counted = Counted::default();
+    statements.query(ARRIVED_BY_KEY, &[], &mut |row| {
         let key = KeyId::new(text(row, 0)?).map_err(|_| damaged())?;
-        Ok((key, int(row, 1)?.unsigned_abs()))
+        counted.under.insert(key, int(row, 1)?.unsigned_abs());
+        Ok(ControlFlow::Continue(()))
     })?;
-    Ok(Counted {
-        under: counts.into_iter().collect(),
-        unreadable: 0,
-    })
+    Ok(counted)
 }
 
 /// Why a transaction that hands over is not kept.
@@ -280,7 +277,7 @@ impl Unkept {
     }
 }
 
-/// [`Apart::decide`](patchbay_core::adoption::apart::Apart::decide). `conflicts` are those that only the other object sees.
+/// [`Ask::Decide`]. `conflicts` are those that only the other object sees.
 pub(crate) fn decide(
     statements: &dyn Statements,
     to: &NewOwner,
@@ -308,14 +305,9 @@ pub(crate) fn decide(
 
 fn hand_over(statements: &dyn Statements, to: &NewOwner, conflicts: Conflicts) -> Result<Adopted, Unkept> {
     let from = to.previous()?;
-    if from.tenant == to.tenant {
-        // It is all there, but for what the new owner's details are sealed to.
-        return adoption::hand_over(statements, &from, to, conflicts, |record| {
-            Ok(sealed(statements, record.id)?)
-        });
-    }
+    let crosses = from.tenant != to.tenant;
     let mut last = String::new();
-    loop {
+    while crosses {
         let parts = all(statements, ARRIVED, &[last.as_str().into(), AT_ONCE.into()], |row| {
             Ok((text(row, 0)?.to_owned(), decode(blob(row, 1)?)?))
         })?;
@@ -325,7 +317,11 @@ fn hand_over(statements: &dyn Statements, to: &NewOwner, conflicts: Conflicts) -
             apart::arrive(statements, &from, part)?;
         }
     }
-    adoption::hand_over(statements, &from, to, conflicts, |record| Ok(record.sealed))
+    // Within a tenant it is all there, but for what the new owner's details are sealed to.
+    adoption::hand_over(statements, &from, to, conflicts, &mut |record| match crosses {
+        true => Ok(record.sealed),
+        false => Ok(sealed(statements, record.id)?),
+    })
 }
 
 /// How a connection is sealed for its new owner.

@@ -6,8 +6,7 @@
 //! some seconds. Where one does not understand the other the request is refused as unavailable, and nothing was done, or
 //! for an answer that is not understood, it may have been done.
 
-use patchbay_core::adoption::apart::{Part, Run};
-use patchbay_core::adoption::{Conflicts, NewOwner};
+use patchbay_core::adoption::apart as adoption;
 use patchbay_core::model::{Caller, ConnectionId, Name, Person, Record, Tenant, Timestamp, WorkspaceId};
 use patchbay_core::rotation::{Place, Replacement, Wanted};
 use patchbay_core::store::{AddMember, Attach, ListQuery, Lookup, StoreError, WorkspacesOf};
@@ -24,8 +23,8 @@ pub enum AskTenant {
     Store(Ask),
     /// On nobody's behalf: about all that this tenant has.
     Sealings(Tenant, OfSealings),
-    /// On nobody's behalf: for an adoption, from this tenant or into it.
-    Adoption(Tenant, OfAdoption),
+    /// On nobody's behalf: for an adoption, from this tenant or into it. Told a [`Told`](adoption::Told).
+    Adoption(Tenant, adoption::Ask),
 }
 
 impl AskTenant {
@@ -43,9 +42,7 @@ impl AskTenant {
             Self::Store(ask) => ask.operation.writes(),
             Self::Sealings(_, OfSealings::Count | OfSealings::Sealed(..)) => false,
             Self::Sealings(_, OfSealings::Replace(_)) => true,
-            Self::Adoption(_, OfAdoption::Leaving(..) | OfAdoption::Conflicts(..)) => false,
-            Self::Adoption(_, OfAdoption::Begun | OfAdoption::Adopted(_)) => false,
-            Self::Adoption(..) => true,
+            Self::Adoption(_, ask) => ask.writes(),
         }
     }
 }
@@ -59,34 +56,6 @@ pub enum OfSealings {
     Sealed(Wanted, Option<Place>, u16),
     /// `replace_sealed`.
     Replace(Vec<Replacement>),
-}
-
-/// One part of an adoption, as [`Apart`](patchbay_core::adoption::apart::Apart) has them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum OfAdoption {
-    /// `freeze`.
-    Freeze(NewOwner, Run),
-    /// `leaving`.
-    Leaving(Option<Place>, u16),
-    /// For `decide`, what is in the way where things are given away: told an `Option` of [`Conflicts`], which is `None` where
-    /// this run has no freeze. Whether it crosses tenants.
-    Conflicts(Option<Run>, bool),
-    /// `begun`.
-    Begun,
-    /// `leave`.
-    Leave(Run),
-    /// `give_up`, where things are given away: told `()`.
-    Thaw(Run),
-    /// `adopted`.
-    Adopted(Run),
-    /// `expect`.
-    Expect(Run),
-    /// `arrive`.
-    Arrive(Run, Vec<Part>),
-    /// `decide`.
-    Decide(NewOwner, Run, Conflicts, bool),
-    /// `give_up`, where they would have come: told what was adopted, as `give_up` says it.
-    Forget(Run),
 }
 
 /// An operation, and who asks for it.
@@ -156,26 +125,35 @@ pub fn encode(message: &impl Serialize) -> Vec<u8> {
 /// # Errors
 /// [`StoreError::Unavailable`] where another version of the program wrote them.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
-    let unreadable = |why: String| StoreError::Unavailable(format!("a message {why}"));
+    match postcard::take_from_bytes(of_this_version(bytes)?) {
+        Ok((message, [])) => Ok(message),
+        Ok((_, rest)) => Err(unreadable(format_args!("has {} bytes too many", rest.len()))),
+        Err(error) => Err(unreadable(format_args!("cannot be read: {error}"))),
+    }
+}
+
+fn of_this_version(bytes: &[u8]) -> Result<&[u8], StoreError> {
     match bytes.split_first() {
-        Some((&VERSION, message)) => match postcard::take_from_bytes(message) {
-            Ok((message, [])) => Ok(message),
-            Ok((_, rest)) => Err(unreadable(format!("has {} bytes too many", rest.len()))),
-            Err(error) => Err(unreadable(format!("cannot be read: {error}"))),
-        },
-        Some((version, _)) => Err(unreadable(format!(
+        Some((&VERSION, message)) => Ok(message),
+        Some((version, _)) => Err(unreadable(format_args!(
             "has version {version}, and {VERSION} is understood: a deploy is under way"
         ))),
-        None => Err(unreadable("is empty".into())),
+        None => Err(unreadable(format_args!("is empty"))),
     }
+}
+
+/// Out of line: there is a [`decode`] for every kind of message.
+#[inline(never)]
+fn unreadable(why: std::fmt::Arguments<'_>) -> StoreError {
+    StoreError::Unavailable(format!("a message {why}"))
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
-    use patchbay_core::adoption::Adopted;
-    use patchbay_core::adoption::apart::{Begun, Decided};
+    use patchbay_core::adoption::apart::{Decided, Part, Run, Told};
+    use patchbay_core::adoption::{Adopted, Conflicts, NewOwner};
     use patchbay_core::model::{Attached, AttachmentId, KeyId, Member, Role, Sealed, Subject, Workspace, Workspaces};
     use patchbay_core::rotation::{Counted, Held, Step, Unreadable};
     use patchbay_core::store::{AttachOutcome, DeleteOutcome, MembersOutcome};
@@ -274,55 +252,48 @@ mod tests {
         assert_eq!(of_sealings(OfSealings::Replace(vec![replacement])), ask(&expected));
 
         let of_adoption = |of| encode(&AskTenant::Adoption(caller().tenant, of));
-        let ask = |rest: &[u8]| [&[VERSION, 2, 1, b't'], rest].concat();
         let to = NewOwner {
             tenant: caller().tenant,
             subject: caller().subject,
         };
         let run = Run { adoption: 300, run: 2 };
         let (to_bytes, run_bytes) = ([1, b't', 1, b's'], [0xac, 2, 2]);
-        let asks = |number: u8, rest: &[u8]| ask(&[&[number], rest].concat());
-        let freeze = of_adoption(OfAdoption::Freeze(to.clone(), run));
-        assert_eq!(freeze, asks(0, &[&to_bytes[..], &run_bytes].concat()));
-        let leaving = of_adoption(OfAdoption::Leaving(Some(Place("p".into())), 300));
-        assert_eq!(leaving, asks(1, &[1, 1, b'p', 0xac, 2]));
-        let conflicts = of_adoption(OfAdoption::Conflicts(Some(run), true));
-        assert_eq!(conflicts, asks(2, &[&[1], &run_bytes[..], &[1]].concat()));
-        assert_eq!(of_adoption(OfAdoption::Begun), asks(3, &[]));
+        let asks = |number: u8, rest: &[&[u8]]| [&[VERSION, 2, 1, b't', number], rest.concat().as_slice()].concat();
+        let freeze = of_adoption(adoption::Ask::Freeze(to.clone(), run));
+        assert_eq!(freeze, asks(0, &[&to_bytes, &run_bytes]));
+        assert_eq!(of_adoption(adoption::Ask::Begun), asks(1, &[]));
+        let leaving = of_adoption(adoption::Ask::Leaving(Some(Place("p".into())), 300));
+        assert_eq!(leaving, asks(2, &[&[1, 1, b'p', 0xac, 2]]));
+        let conflicts = of_adoption(adoption::Ask::Conflicts(Some(run), true));
+        assert_eq!(conflicts, asks(3, &[&[1], &run_bytes, &[1]]));
         for (number, of) in [
-            (4, OfAdoption::Leave(run)),
-            (5, OfAdoption::Thaw(run)),
-            (6, OfAdoption::Adopted(run)),
-            (7, OfAdoption::Expect(run)),
-            (10, OfAdoption::Forget(run)),
+            (4, adoption::Ask::Leave(run)),
+            (5, adoption::Ask::Thaw(run)),
+            (6, adoption::Ask::Adopted(run)),
+            (7, adoption::Ask::Expect(run)),
+            (10, adoption::Ask::Forget(run)),
         ] {
-            assert_eq!(of_adoption(of), asks(number, &run_bytes));
+            assert_eq!(of_adoption(of), asks(number, &[&run_bytes]));
         }
         let member = Member {
             person: person.clone(),
             role: Role::Owner,
         };
+        let made = Workspace {
+            id: workspace,
+            name: name("w"),
+            created_by: caller().subject,
+            created_at: Timestamp::from_micros(1),
+        };
         let parts = vec![
             Part::Counter(workspace),
-            Part::Workspace(
-                Workspace {
-                    id: workspace,
-                    name: name("w"),
-                    created_by: caller().subject,
-                    created_at: Timestamp::from_micros(1),
-                },
-                vec![(member, caller().email)],
-            ),
+            Part::Workspace(made, vec![(member, caller().email)]),
         ];
-        let expected = [
-            &run_bytes[..],
-            &[2, 0, 7],
-            &[1, 7, 1, b'w', 1, b's', 2],
-            &[1, 1, 1, b'e', 0, 1, 1, b'e'],
-        ];
-        assert_eq!(of_adoption(OfAdoption::Arrive(run, parts)), asks(8, &expected.concat()));
-        let decide = of_adoption(OfAdoption::Decide(to, run, Conflicts::default(), true));
-        assert_eq!(decide, asks(9, &[&to_bytes[..], &run_bytes, &[0, 0, 1]].concat()));
+        let (made, member) = ([1, 7, 1, b'w', 1, b's', 2], [1, 1, 1, b'e', 0, 1, 1, b'e']);
+        let expected = asks(8, &[&run_bytes, &[2, 0, 7], &made, &member]);
+        assert_eq!(of_adoption(adoption::Ask::Arrive(run, parts)), expected);
+        let decide = of_adoption(adoption::Ask::Decide(to, run, Conflicts::default(), true));
+        assert_eq!(decide, asks(9, &[&to_bytes, &run_bytes, &[0, 0, 1]]));
 
         let told = |outcome: Result<DeleteOutcome, StoreError>| encode(&outcome);
         assert_eq!(told(Err(StoreError::Busy("b".into()))), [VERSION, 1, 0, 1, b'b']);
@@ -348,17 +319,15 @@ mod tests {
         };
         let expected = [VERSION, 0, 1, 1, b'k', 0xac, 2, 1];
         assert_eq!(encode(&Ok::<_, StoreError>(counted)), expected);
-        assert_eq!(
-            encode(&Ok::<_, StoreError>(Begun::Frozen(run))),
-            [VERSION, 0, 0, 0xac, 2, 2]
-        );
+        let frozen = [VERSION, 0, 2, 0xac, 2, 2];
+        assert_eq!(encode(&Ok::<_, StoreError>(Told::Frozen(run))), frozen);
         let adopted = Adopted {
             connections: 300,
             workspaces: 2,
             left_out: 1,
         };
-        let expected = [VERSION, 0, 0, 0xac, 2, 2, 1];
-        assert_eq!(encode(&Ok::<_, StoreError>(Decided::Adopted(adopted))), expected);
+        let decided = Told::Decided(Decided::Adopted(adopted));
+        assert_eq!(encode(&Ok::<_, StoreError>(decided)), [VERSION, 0, 7, 0, 0xac, 2, 2, 1]);
         let step = Step {
             found: vec![Err::<Held, _>(Unreadable {
                 at: "a".into(),

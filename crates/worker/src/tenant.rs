@@ -5,10 +5,9 @@ use std::cell::{Cell, RefCell};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use patchbay_core::access;
-use patchbay_core::identity::Authentication;
+use patchbay_core::adoption::apart::{Ask, Told};
 use patchbay_core::model::{Tenant, Timestamp};
 use patchbay_core::store::StoreError;
-use patchbay_sql::adoption::apart;
 use patchbay_sql::database::{Database, Statements};
 use patchbay_sql::{connections, members, schema, sealings, workspaces};
 use serde::Serialize;
@@ -17,7 +16,7 @@ use crate::adoption::{self, Unkept};
 use crate::directory::newest;
 use crate::entry::Of;
 use crate::outbox::{self, Write};
-use crate::protocol::{Ask, AskDirectory, AskTenant, OfAdoption, OfSealings, Operation, decode, encode};
+use crate::protocol::{self, AskDirectory, AskTenant, OfSealings, Operation, decode, encode};
 use crate::settings::Reads;
 use crate::surroundings::{Around, Authority, Kv, KvError, Whom};
 
@@ -154,7 +153,7 @@ impl<D: Database + Statements, K: Kv, A: Authority, R: Around> TenantObject<D, K
             Err(unkept) => {
                 let decided = unkept.decided()?;
                 self.database.transaction(|statements| adoption::clear(statements))?;
-                return Ok(told(decided));
+                return Ok(told(Told::Decided(decided)));
             }
         };
         if first_write {
@@ -168,7 +167,7 @@ impl<D: Database + Statements, K: Kv, A: Authority, R: Around> TenantObject<D, K
     fn read(&self, ask: &AskTenant) -> Result<Vec<u8>, StoreError> {
         // Nothing else runs until this turn ends, so this is of one moment without a transaction, which would be a
         // write to the runtime.
-        let AskTenant::Store(Ask {
+        let AskTenant::Store(protocol::Ask {
             caller,
             operation: Operation::Get(lookup),
         }) = ask
@@ -271,9 +270,9 @@ impl<D: Database + Statements, K: Kv, A: Authority, R: Around> TenantObject<D, K
     fn change(&self, statements: &dyn Statements, ask: &AskTenant) -> Result<Vec<u8>, Unkept> {
         match ask {
             AskTenant::Store(_) => adoption::refuse_while_frozen(statements)?,
-            AskTenant::Adoption(_, OfAdoption::Decide(to, run, conflicts, rehearsal)) => {
-                let decided = adoption::decide(statements, to, *run, conflicts.clone(), *rehearsal);
-                return decided.map(told);
+            AskTenant::Adoption(_, Ask::Decide(to, run, conflicts, rehearsal)) => {
+                let decided = adoption::decide(statements, to, *run, conflicts.clone(), *rehearsal)?;
+                return Ok(told(Told::Decided(decided)));
             }
             _ => {}
         }
@@ -285,7 +284,7 @@ impl<D: Database + Statements, K: Kv, A: Authority, R: Around> TenantObject<D, K
         match ask {
             AskTenant::Store(ask) => of_store(statements, ask),
             AskTenant::Sealings(_, of) => of_sealings(statements, of, self.around.now()),
-            AskTenant::Adoption(_, of) => of_adoption(statements, of),
+            AskTenant::Adoption(_, ask) => Ok(told(adoption::perform(statements, ask)?)),
         }
     }
 
@@ -300,7 +299,7 @@ impl<D: Database + Statements, K: Kv, A: Authority, R: Around> TenantObject<D, K
     }
 }
 
-fn of_store(statements: &dyn Statements, ask: &Ask) -> Result<Vec<u8>, StoreError> {
+fn of_store(statements: &dyn Statements, ask: &protocol::Ask) -> Result<Vec<u8>, StoreError> {
     let caller = &ask.caller;
     Ok(match &ask.operation {
         Operation::Create(record) => told(connections::create(statements, caller, record)?),
@@ -328,23 +327,6 @@ fn of_sealings(statements: &dyn Statements, of: &OfSealings, now: Timestamp) -> 
         }
         OfSealings::Sealed(wanted, after, most) => told(sealings::sealed(statements, wanted, after.as_ref(), *most)?),
         OfSealings::Replace(replacements) => told(sealings::replace(statements, replacements)?),
-    })
-}
-
-fn of_adoption(statements: &dyn Statements, of: &OfAdoption) -> Result<Vec<u8>, StoreError> {
-    let anonymous = Authentication::anonymous();
-    Ok(match of {
-        OfAdoption::Freeze(to, run) => told(adoption::freeze(statements, to, *run)?),
-        OfAdoption::Leaving(after, most) => told(apart::leaving(statements, &anonymous, after.as_ref(), *most)?),
-        OfAdoption::Conflicts(run, crosses) => told(adoption::conflicts(statements, *run, *crosses)?),
-        OfAdoption::Begun => told(adoption::begun(statements)?),
-        OfAdoption::Leave(run) => told(adoption::leave(statements, *run)?),
-        OfAdoption::Thaw(run) => told(adoption::thaw(statements, *run)?),
-        OfAdoption::Adopted(run) => told(adoption::adopted(statements, *run)?),
-        OfAdoption::Expect(run) => told(adoption::expect(statements, *run)?),
-        OfAdoption::Arrive(run, parts) => told(adoption::arrive(statements, *run, parts)?),
-        OfAdoption::Decide(..) => return Err(StoreError::Damaged("an adoption is decided as a change".into())),
-        OfAdoption::Forget(run) => told(adoption::forget(statements, *run)?),
     })
 }
 

@@ -3,34 +3,27 @@
 //! What is given away is frozen where it is, copied to where it will be, and handed over there in one transaction; then it
 //! is taken away where it was. So all of it is adopted, or nothing, and what was acknowledged before is not lost. Whoever
 //! breaks it off runs it again, and it goes on.
+//!
+//! Only the last run that froze may decide: one that finds itself in the freeze, and thereafter expected where it copies
+//! to. For another one to end the freeze in between, it must have been in both since.
 
 use std::convert::Infallible;
 use std::future::Future;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Adopted, NewOwner};
-use crate::model::{AttachmentId, Member, Record, Subject, Workspace, WorkspaceId};
+use super::{Adopted, Conflicts, NewOwner};
+use crate::model::{AttachmentId, Member, Record, Subject, Tenant, Workspace, WorkspaceId};
 use crate::rotation::{Place, Step};
 use crate::store::StoreError;
 
-/// One run of an adoption.
+/// One run of an adoption, by random numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
     /// Which adoption it is: that of one freeze, for as many runs as it takes.
-    pub adoption: u128,
+    pub adoption: u64,
     /// Which run.
-    pub run: u128,
-}
-
-impl Run {
-    /// The first of an adoption, with this random number.
-    pub fn first(number: u128) -> Self {
-        Self {
-            adoption: number,
-            run: number,
-        }
-    }
+    pub run: u64,
 }
 
 /// Part of what is given away.
@@ -44,13 +37,70 @@ pub enum Part {
     Connection(Record, Vec<(WorkspaceId, AttachmentId)>),
 }
 
-/// How an adoption begins.
+/// What an adoption asks where one tenant is kept. Each may be repeated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Begun {
-    /// Nobody changes anything where it is given away, until it has ended.
+pub enum Ask {
+    /// Where things are given away: to refuse every change from now on, until [`Self::Leave`] has done with it or
+    /// [`Self::Thaw`]. The run is the first, unless the adoption is under way; those before it come to nothing any more.
+    /// Told [`Told::Frozen`], or [`Told::UnderWay`] where the adoption by somebody else is.
+    Freeze(NewOwner, Run),
+    /// There: whose adoption is under way. Told [`Told::UnderWay`].
+    Begun,
+    /// There: for what is given away, after this place: at most so many parts, and no more than
+    /// [`RESEALED_BYTES`](crate::limits::RESEALED_BYTES), but one where it alone has more. Told [`Told::Parts`].
+    Leaving(Option<Place>, u16),
+    /// There: for what is in the way, to another tenant or not. Told [`Told::InTheWay`], with nothing where this run has no
+    /// freeze; a rehearsal needs none.
+    Conflicts(Option<Run>, bool),
+    /// There: to take away some of what was adopted, and to end the freeze with the last of it. Told [`Told::Yes`] where
+    /// there is more.
+    Leave(Run),
+    /// There: to end the freeze, unless another run has begun since. Told [`Told::Done`].
+    Thaw(Run),
+    /// Where they come: for what the adoption came to. Told [`Told::Adopted`].
+    Adopted(Run),
+    /// There: to make room for what arrives, if there is none for this run yet; what has arrived for others goes. Where the
+    /// adoption is decided, nothing is expected any more. Told [`Told::Adopted`].
+    Expect(Run),
+    /// There: to keep these, where nobody sees them yet, with connections sealed for the new owner. Told [`Told::Yes`] where
+    /// there is room for them.
+    Arrive(Run, Vec<Part>),
+    /// There: to hand over what has arrived, all of it and for good, unless something is in the way, this or more; or to keep
+    /// nothing of it, for a rehearsal. What is not kept is gone. Told [`Told::Decided`].
+    Decide(NewOwner, Run, Conflicts, bool),
+    /// There: to drop what has arrived, unless it is decided. Told [`Told::Adopted`].
+    Forget(Run),
+}
+
+impl Ask {
+    /// Whether it can change anything.
+    pub fn writes(&self) -> bool {
+        !matches!(
+            self,
+            Self::Begun | Self::Leaving(..) | Self::Conflicts(..) | Self::Adopted(_)
+        )
+    }
+}
+
+/// What is told of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Told {
+    /// It is done.
+    Done,
+    /// Whether it is so.
+    Yes(bool),
+    /// It is frozen, for this run.
     Frozen(Run),
-    /// The adoption by somebody else has begun, and is to be ended first.
-    Other(NewOwner),
+    /// Whose adoption is under way.
+    UnderWay(Option<NewOwner>),
+    /// Parts, in the order in which they are to arrive.
+    Parts(Step<Vec<Part>>),
+    /// What is in the way.
+    InTheWay(Option<Conflicts>),
+    /// What the adoption came to, where it is decided.
+    Adopted(Option<Adopted>),
+    /// What became of it.
+    Decided(Decided),
 }
 
 /// What became of an adoption.
@@ -64,78 +114,15 @@ pub enum Decided {
     Overtaken,
 }
 
-/// What an adoption takes of a store whose tenants are apart. Each call may be repeated.
+/// What an adoption takes of a store whose tenants are apart.
 pub trait Apart {
-    /// Freezes the tenant whose things are given away: until [`Self::leave`] or [`Self::give_up`] it refuses every change.
-    /// `run` is the first, unless the adoption is under way; those before it come to nothing any more.
-    fn freeze(&self, to: &NewOwner, run: Run) -> impl Future<Output = Result<Begun, StoreError>>;
-
-    /// Whose adoption is under way.
-    fn begun(&self) -> impl Future<Output = Result<Option<NewOwner>, StoreError>>;
-
-    /// What the adoption came to, where it is decided.
-    fn adopted(&self, to: &NewOwner, run: Run) -> impl Future<Output = Result<Option<Adopted>, StoreError>>;
-
-    /// Makes room for what arrives, if there is none for this run yet: what has arrived for others goes. Says what the
-    /// adoption came to, where that is decided; then nothing is expected any more.
-    fn expect(&self, to: &NewOwner, run: Run) -> impl Future<Output = Result<Option<Adopted>, StoreError>>;
-
-    /// Walks over what is given away: at most `most` parts, and no more than
-    /// [`RESEALED_BYTES`](crate::limits::RESEALED_BYTES), but one where it alone has more.
-    fn leaving(&self, after: Option<Place>, most: u16) -> impl Future<Output = Result<Step<Vec<Part>>, StoreError>>;
-
-    /// Keeps what has arrived, with its connections sealed for the new owner; nobody sees it yet. Says whether there is
-    /// room for it still.
-    fn arrive(&self, to: &NewOwner, run: Run, parts: Vec<Part>) -> impl Future<Output = Result<bool, StoreError>>;
-
-    /// Hands over what has arrived, all of it and for good. A `rehearsal`, which has no freeze, keeps nothing of it. After
-    /// it, and where it is refused, what has arrived is gone.
-    fn decide(&self, to: &NewOwner, run: Run, rehearsal: bool) -> impl Future<Output = Result<Decided, StoreError>>;
-
-    /// Takes away some of what was adopted where it was, and ends the freeze with the last of it. Says whether there is
-    /// more.
-    fn leave(&self, run: Run) -> impl Future<Output = Result<bool, StoreError>>;
-
-    /// Ends an adoption that is not decided, and its freeze, unless another run has begun since. Says what it came to where
-    /// it is decided: then it does nothing.
-    fn give_up(&self, to: &NewOwner, run: Run) -> impl Future<Output = Result<Option<Adopted>, StoreError>>;
+    /// Asks where this tenant is kept.
+    fn ask(&self, tenant: &Tenant, ask: Ask) -> impl Future<Output = Result<Told, StoreError>>;
 }
 
 /// Of a store that lends nothing: there is no value of this type.
 impl Apart for Infallible {
-    async fn freeze(&self, _: &NewOwner, _: Run) -> Result<Begun, StoreError> {
-        match *self {}
-    }
-
-    async fn begun(&self) -> Result<Option<NewOwner>, StoreError> {
-        match *self {}
-    }
-
-    async fn adopted(&self, _: &NewOwner, _: Run) -> Result<Option<Adopted>, StoreError> {
-        match *self {}
-    }
-
-    async fn expect(&self, _: &NewOwner, _: Run) -> Result<Option<Adopted>, StoreError> {
-        match *self {}
-    }
-
-    async fn leaving(&self, _: Option<Place>, _: u16) -> Result<Step<Vec<Part>>, StoreError> {
-        match *self {}
-    }
-
-    async fn arrive(&self, _: &NewOwner, _: Run, _: Vec<Part>) -> Result<bool, StoreError> {
-        match *self {}
-    }
-
-    async fn decide(&self, _: &NewOwner, _: Run, _: bool) -> Result<Decided, StoreError> {
-        match *self {}
-    }
-
-    async fn leave(&self, _: Run) -> Result<bool, StoreError> {
-        match *self {}
-    }
-
-    async fn give_up(&self, _: &NewOwner, _: Run) -> Result<Option<Adopted>, StoreError> {
+    async fn ask(&self, _: &Tenant, _: Ask) -> Result<Told, StoreError> {
         match *self {}
     }
 }

@@ -91,7 +91,7 @@ pub enum Refusal {
 }
 
 /// Something in an adoption's way.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Conflict {
     /// A connection's name is another's.
     #[error("{tenant} has a connection `{name}` of its own")]
@@ -137,10 +137,10 @@ pub enum Conflict {
     Crowded(Subject),
 }
 
-/// What stands in an adoption's way: the first in a sentence each, and how many more.
+/// What stands in an adoption's way: the first in words each, and how many more.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Conflicts {
-    named: Vec<Conflict>,
+    named: Vec<String>,
     more: u64,
 }
 
@@ -148,7 +148,7 @@ impl Conflicts {
     /// One more.
     pub fn add(&mut self, conflict: Conflict) {
         if self.named.len() < NAMED {
-            self.named.push(conflict);
+            self.named.push(conflict.to_string());
         } else {
             self.more += 1;
         }

@@ -1,6 +1,6 @@
 //! `admin/adopt`: gives somebody what was stored while authentication was off, where each tenant is kept apart.
 
-use crate::adoption::apart::{Apart, Begun, Decided, Part, Run};
+use crate::adoption::apart::{Apart as _, Ask, Decided, Part, Run, Told};
 use crate::adoption::{Adopted, NewOwner, Refusal};
 use crate::api::Host;
 use crate::audit::{Kind, Note};
@@ -10,6 +10,7 @@ use crate::model::{Caller, Person, Tenant};
 use crate::problem::Problem;
 use crate::registry::{Registry, noted};
 use crate::rotation::{Place, Step};
+use crate::seal::KeyRing;
 use crate::store::{Store, StoreError};
 use crate::wire::{Fields, Json};
 
@@ -103,12 +104,8 @@ impl<S: Store, H: Host> Registry<S, H> {
     /// `admin/adopt`: as many steps as there is time for. `allowed` is the tenant that may be given anything.
     pub(crate) async fn adopt(&self, body: &[u8], allowed: Option<&Tenant>, note: &mut Note) -> Result<Json, Problem> {
         let Adopt { to, mode, cursor } = adopt_fields(body)?;
-        let adoption = Adoption {
-            store: self.store.apart().ok_or_else(|| Problem::not_implemented(NOT_APART))?,
-            from: to.previous().map_err(|refusal| refused(&refusal))?,
-            to: &to,
-            rehearsal: mode == Mode::Rehearse,
-        };
+        let store = self.store.apart().ok_or_else(|| Problem::not_implemented(NOT_APART))?;
+        let from = to.previous().map_err(|refusal| refused(&refusal))?;
         // What is given up is given to nobody.
         if allowed != Some(&to.tenant) && mode != Mode::GiveUp {
             return Err(Problem::forbidden(NOT_LET));
@@ -126,33 +123,45 @@ impl<S: Store, H: Host> Registry<S, H> {
             }
         });
 
-        let walk = adoption.walk();
-        let mut at = match self.walked(cursor, &walk, Stage::of_text)? {
-            Some(stage) => At::on(stage),
-            // It ends with this. So what is repeated for want of an answer has a cursor, and is told how it ended.
-            None => match adoption.begin(u128::from_be_bytes(self.random()), mode).await? {
-                Some(run) => return Ok(self.told(&walk, &At::on(Stage::Expect(run)))),
-                None => return Ok(self.told(&walk, &At::default())),
-            },
+        let (ring, host) = (&*self.ring, &self.host);
+        let mut adoption = Adoption {
+            ring,
+            host,
+            from: &from,
+            to: &to,
+            mode,
+            adopted: None,
         };
-        let end = self.end();
-        for _ in 0..limits::WALK_STEPS {
-            let Some(stage) = at.next.take_if(|_| self.host.now() < end) else {
-                break;
+        let walk = adoption.walk();
+        let stage = self.walked(cursor, &walk, Stage::of_text)?;
+        // The first call ends with the beginning. So what is repeated for want of an answer has a cursor, and is told how
+        // it ended.
+        let begins = stage.is_none();
+        let mut next = match stage {
+            Some(stage) => Next::Pause(stage),
+            None => adoption.begin(self.random()),
+        };
+        let (end, mut asked) = (self.end(), 0);
+        let stage = loop {
+            next = match next {
+                Next::Ask(tenant, ask, state) => {
+                    asked += 1;
+                    let told = store.ask(tenant, ask).await;
+                    let next = adoption.hear(state, told)?;
+                    if let Some(adopted) = adoption.adopted.filter(|_| mode == Mode::Adopt) {
+                        noted(note, usize::try_from(adopted.connections).unwrap_or(usize::MAX));
+                    }
+                    next
+                }
+                Next::Pause(stage) if begins || asked >= 2 * limits::WALK_STEPS || host.now() >= end => break Some(stage),
+                Next::Pause(stage) => adoption.go(stage),
+                Next::End => break None,
             };
-            at = self.step(&adoption, stage, at.adopted).await?;
-            if let Some(adopted) = at.adopted.filter(|_| mode == Mode::Adopt) {
-                noted(note, usize::try_from(adopted.connections).unwrap_or(usize::MAX));
-            }
-        }
-        Ok(self.told(&walk, &at))
-    }
+        };
 
-    /// What a call answers.
-    fn told(&self, walk: &str, at: &At) -> Json {
         let mut json = Json::default();
         json.literal("{\"adopted\":");
-        match at.adopted {
+        match adoption.adopted {
             None => _ = json.literal("null"),
             Some(adopted) => {
                 json.literal("{\"connections\":").plain(adopted.connections);
@@ -160,185 +169,194 @@ impl<S: Store, H: Host> Registry<S, H> {
                 json.literal(",\"left_out\":").plain(adopted.left_out).literal("}");
             }
         }
-        self.next_cursor(&mut json, walk, at.next.as_ref().map(Stage::to_text));
-        json
-    }
-
-    /// Takes one step. What does not go is given up: a freeze that no run can end would be one for good.
-    async fn step<A: Apart>(
-        &self,
-        adoption: &Adoption<'_, A>,
-        stage: Stage,
-        adopted: Option<Adopted>,
-    ) -> Result<At, Problem> {
-        let Adoption {
-            store, to, rehearsal, ..
-        } = adoption;
-        let (run, stepped) = match stage {
-            Stage::Expect(run) => {
-                return Ok(match store.expect(to, run).await? {
-                    Some(adopted) => At::left(run, adopted),
-                    None => At::on(Stage::Copy(run, None)),
-                });
-            }
-            Stage::Leave(run) => {
-                let more = store.leave(run).await?;
-                let next = more.then_some(Stage::Leave(run));
-                return Ok(At { next, adopted });
-            }
-            Stage::Copy(run, after) => (run, self.copy(adoption, run, after).await),
-            Stage::Decide(run) => (run, adoption.decide(run).await),
-        };
-        match stepped {
-            Ok(Some(at)) => Ok(at),
-            Ok(None) => match store.adopted(to, run).await? {
-                // This was done before, and its answer was not heard.
-                Some(adopted) if !rehearsal => Ok(At::left(run, adopted)),
-                _ => Err(Problem::conflict(OVERTAKEN)),
-            },
-            Err(Unable::Given(problem)) => match store.give_up(to, run).await? {
-                Some(adopted) if !rehearsal => Ok(At::left(run, adopted)),
-                _ => Err(problem),
-            },
-            Err(Unable::Now(error)) => Err(error.into()),
-        }
-    }
-
-    /// Copies a batch, each connection sealed for its new owner; `None` where there is no room for it any more.
-    async fn copy<A: Apart>(
-        &self,
-        adoption: &Adoption<'_, A>,
-        run: Run,
-        after: Option<Place>,
-    ) -> Result<Option<At>, Unable> {
-        let Adoption { store, from, to, .. } = adoption;
-        let Step { found, next } = store.leaving(after, limits::RESEALED).await?;
-        let mut parts = Vec::with_capacity(found.len());
-        for part in found {
-            parts.push(match part {
-                Part::Connection(record, attachments) => {
-                    let record = to.record(&self.ring, &self.host, &from.tenant, record);
-                    Part::Connection(record.map_err(|refusal| refused(&refusal))?, attachments)
-                }
-                part => part,
-            });
-        }
-        let next = next.map_or(Stage::Decide(run), |next| Stage::Copy(run, Some(next)));
-        Ok(store.arrive(to, run, parts).await?.then(|| At::on(next)))
+        self.next_cursor(&mut json, &walk, stage.map(|stage| stage.to_text()));
+        Ok(json)
     }
 }
 
-/// Where an adoption is after a step, and what it came to as far as this call knows.
-#[derive(Default)]
-struct At {
-    next: Option<Stage>,
+/// An adoption during one call, apart from asking the store.
+struct Adoption<'a, H> {
+    ring: &'a KeyRing,
+    host: &'a H,
+    from: &'a Caller,
+    to: &'a NewOwner,
+    mode: Mode,
+    /// What it came to, as far as this call knows.
     adopted: Option<Adopted>,
 }
 
-impl At {
-    fn on(stage: Stage) -> Self {
-        Self {
-            next: Some(stage),
-            adopted: None,
+/// What comes next.
+enum Next<'a> {
+    /// To ask where this tenant is kept, and to hear what is told.
+    Ask(&'a Tenant, Ask, State),
+    /// A stage, in this call or another.
+    Pause(Stage),
+    End,
+}
+
+/// What was asked.
+enum State {
+    Begin(Run),
+    /// What another run left is dropped before it is given up.
+    GiveUp(Run),
+    Expect(Run),
+    Leaving(Run),
+    /// The next place.
+    Arrive(Run, Option<Place>),
+    Conflicts(Run),
+    Decide(Run),
+    /// There is no room for it, which may be since it is decided.
+    Overtaken(Run),
+    /// Why it is given up, if not since somebody wants it to be.
+    Forget(Run, Option<Problem>),
+    Thaw(Option<Problem>),
+    Leave(Run),
+}
+
+impl State {
+    /// The run that is to be given up where this cannot be done.
+    fn undecided(&self) -> Option<Run> {
+        match self {
+            Self::Leaving(run) | Self::Arrive(run, _) | Self::Conflicts(run) | Self::Decide(run) => Some(*run),
+            _ => None,
         }
     }
-
-    /// It is decided, and what is left behind is to be taken away.
-    fn left(run: Run, adopted: Adopted) -> Self {
-        Self {
-            next: Some(Stage::Leave(run)),
-            adopted: Some(adopted),
-        }
-    }
 }
 
-/// Why a step is not taken.
-enum Unable {
-    /// It never will be, and the caller is told this.
-    Given(Problem),
-    /// It may be another time.
-    Now(StoreError),
-}
-
-impl From<Problem> for Unable {
-    fn from(problem: Problem) -> Self {
-        Self::Given(problem)
-    }
-}
-
-impl From<StoreError> for Unable {
-    fn from(error: StoreError) -> Self {
-        match error {
-            damaged @ StoreError::Damaged(_) => Self::Given(damaged.into()),
-            error => Self::Now(error),
-        }
-    }
-}
-
-struct Adoption<'a, A> {
-    store: &'a A,
-    from: Caller,
-    to: &'a NewOwner,
-    rehearsal: bool,
-}
-
-impl<A: Apart> Adoption<'_, A> {
+impl<'a, H: Host> Adoption<'a, H> {
     /// What its cursors are for.
     fn walk(&self) -> String {
         let NewOwner { tenant, subject } = self.to;
-        let length = tenant.as_str().len();
-        format!("adopt {} {length} {tenant}{subject}", self.rehearsal)
+        let (rehearsal, length) = (self.is_rehearsal(), tenant.as_str().len());
+        format!("adopt {rehearsal} {length} {tenant}{subject}")
     }
 
-    /// Begins a run with this number, or gives one up that is under way.
-    async fn begin(&self, number: u128, mode: Mode) -> Result<Option<Run>, Problem> {
-        let first = Run::first(number);
-        if mode == Mode::Rehearse {
-            return match self.store.begun().await? {
-                None => Ok(Some(first)),
-                Some(to) => Err(begun(&to)),
-            };
-        }
-        let run = match self.store.freeze(self.to, first).await? {
-            Begun::Frozen(run) => run,
-            Begun::Other(to) => return Err(begun(&to)),
+    fn is_rehearsal(&self) -> bool {
+        self.mode == Mode::Rehearse
+    }
+
+    fn begin(&self, random: [u8; 16]) -> Next<'a> {
+        let [a, b, c, d, e, f, g, h, ..] = random;
+        let number = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+        let run = Run {
+            adoption: number,
+            run: number,
         };
-        if mode == Mode::Adopt {
-            return Ok(Some(run));
-        }
-        // What another run left there goes as well.
-        match self.store.expect(self.to, run).await? {
-            Some(_) => Err(Problem::conflict(DECIDED)),
-            None => self
-                .store
-                .give_up(self.to, run)
-                .await
-                .map(|_| None)
-                .map_err(Problem::from),
+        let ask = match self.is_rehearsal() {
+            true => Ask::Begun,
+            false => Ask::Freeze(self.to.clone(), run),
+        };
+        self.ask_from(ask, State::Begin(run))
+    }
+
+    fn ask_from(&self, ask: Ask, state: State) -> Next<'a> {
+        Next::Ask(&self.from.tenant, ask, state)
+    }
+
+    fn ask_to(&self, ask: Ask, state: State) -> Next<'a> {
+        Next::Ask(&self.to.tenant, ask, state)
+    }
+
+    fn go(&self, stage: Stage) -> Next<'a> {
+        match stage {
+            Stage::Expect(run) => self.ask_to(Ask::Expect(run), State::Expect(run)),
+            Stage::Copy(run, after) => self.ask_from(Ask::Leaving(after, limits::RESEALED), State::Leaving(run)),
+            Stage::Decide(run) => {
+                let frozen = (!self.is_rehearsal()).then_some(run);
+                let crosses = self.from.tenant != self.to.tenant;
+                self.ask_from(Ask::Conflicts(frozen, crosses), State::Conflicts(run))
+            }
+            Stage::Leave(run) => self.ask_from(Ask::Leave(run), State::Leave(run)),
         }
     }
 
-    /// `None` where another run came between.
-    async fn decide(&self, run: Run) -> Result<Option<At>, Unable> {
-        match self.store.decide(self.to, run, self.rehearsal).await? {
-            Decided::Adopted(adopted) if self.rehearsal => Ok(Some(At {
-                next: None,
-                adopted: Some(adopted),
-            })),
-            Decided::Adopted(adopted) => Ok(Some(At::left(run, adopted))),
-            Decided::Refused(why) => Err(Problem::conflict(format!("Nothing was adopted: {why}.")).into()),
-            Decided::Overtaken => Ok(None),
+    fn overtaken(&self, run: Run) -> Next<'a> {
+        self.ask_to(Ask::Adopted(run), State::Overtaken(run))
+    }
+
+    /// In this order: what has arrived is decided no more when changes are made again.
+    fn give_up(&self, run: Run, why: Option<Problem>) -> Next<'a> {
+        self.ask_to(Ask::Forget(run), State::Forget(run, why))
+    }
+
+    fn decided(&mut self, run: Run, adopted: Adopted) -> Next<'a> {
+        self.adopted = Some(adopted);
+        match self.is_rehearsal() {
+            true => Next::End,
+            false => Next::Pause(Stage::Leave(run)),
         }
     }
-}
 
-fn begun(to: &NewOwner) -> Problem {
-    let NewOwner { tenant, subject } = to;
-    Problem::conflict(format!(
-        "The adoption by `{subject}` of `{tenant}` has begun: run that one again until it ends, or have it given up."
-    ))
+    /// What comes after this was told. What cannot be done is given up: a freeze that no run can end would be one for good.
+    fn hear(&mut self, state: State, told: Result<Told, StoreError>) -> Result<Next<'a>, Problem> {
+        let told = match (told, state.undecided()) {
+            (Ok(told), _) => told,
+            (Err(damaged @ StoreError::Damaged(_)), Some(run)) => return Ok(self.give_up(run, Some(damaged.into()))),
+            (Err(error), _) => return Err(error.into()),
+        };
+        Ok(match (state, told) {
+            (State::Begin(_), Told::Frozen(run)) if self.mode == Mode::GiveUp => {
+                self.ask_to(Ask::Expect(run), State::GiveUp(run))
+            }
+            (State::Begin(_), Told::Frozen(run)) | (State::Begin(run), Told::UnderWay(None)) => {
+                Next::Pause(Stage::Expect(run))
+            }
+            (State::Begin(_), Told::UnderWay(Some(NewOwner { tenant, subject }))) => {
+                return Err(Problem::conflict(format!(
+                    "The adoption by `{subject}` of `{tenant}` has begun: run that one again until it ends, or have it \
+                     given up."
+                )));
+            }
+            (State::GiveUp(run), Told::Adopted(None)) => self.give_up(run, None),
+            (State::GiveUp(_), Told::Adopted(Some(_))) => return Err(Problem::conflict(DECIDED)),
+
+            (State::Expect(run), Told::Adopted(None)) => Next::Pause(Stage::Copy(run, None)),
+            (State::Leaving(run), Told::Parts(Step { found, next })) => match self.sealed(found) {
+                Ok(parts) => self.ask_to(Ask::Arrive(run, parts), State::Arrive(run, next)),
+                Err(refusal) => self.give_up(run, Some(refused(&refusal))),
+            },
+            (State::Arrive(run, Some(next)), Told::Yes(true)) => Next::Pause(Stage::Copy(run, Some(next))),
+            (State::Arrive(run, None), Told::Yes(true)) => Next::Pause(Stage::Decide(run)),
+            (State::Conflicts(run), Told::InTheWay(Some(conflicts))) => {
+                let decide = Ask::Decide(self.to.clone(), run, conflicts, self.is_rehearsal());
+                self.ask_to(decide, State::Decide(run))
+            }
+            (State::Decide(run), Told::Decided(Decided::Adopted(adopted))) => self.decided(run, adopted),
+            (State::Decide(run), Told::Decided(Decided::Refused(why))) => self.give_up(run, Some(nothing(&why))),
+
+            (State::Arrive(run, _), Told::Yes(false))
+            | (State::Conflicts(run), Told::InTheWay(None))
+            | (State::Decide(run), Told::Decided(Decided::Overtaken)) => self.overtaken(run),
+            (State::Overtaken(_), Told::Adopted(None)) => return Err(Problem::conflict(OVERTAKEN)),
+            // It was decided before, and the answer was not heard.
+            (State::Expect(run) | State::Overtaken(run) | State::Forget(run, _), Told::Adopted(Some(adopted))) => {
+                self.decided(run, adopted)
+            }
+            (State::Forget(run, why), Told::Adopted(None)) => self.ask_from(Ask::Thaw(run), State::Thaw(why)),
+            (State::Thaw(Some(why)), Told::Done) => return Err(why),
+            (State::Thaw(None), Told::Done) | (State::Leave(_), Told::Yes(false)) => Next::End,
+            (State::Leave(run), Told::Yes(true)) => Next::Pause(Stage::Leave(run)),
+            _ => return Err(Problem::failed("the store answers what it was not asked")),
+        })
+    }
+
+    /// Each connection sealed for its new owner.
+    fn sealed(&self, parts: Vec<Part>) -> Result<Vec<Part>, Refusal> {
+        let sealed = parts.into_iter().map(|part| match part {
+            Part::Connection(record, attachments) => {
+                let record = self.to.record(self.ring, self.host, &self.from.tenant, record)?;
+                Ok(Part::Connection(record, attachments))
+            }
+            part => Ok(part),
+        });
+        sealed.collect()
+    }
 }
 
 fn refused(refusal: &Refusal) -> Problem {
-    Problem::conflict(format!("Nothing was adopted: {refusal}."))
+    nothing(&refusal.to_string())
+}
+
+fn nothing(why: &str) -> Problem {
+    Problem::conflict(format!("Nothing was adopted: {why}."))
 }

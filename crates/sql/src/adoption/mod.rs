@@ -29,7 +29,7 @@ pub fn hand_over<E: From<Refusal> + From<StoreError>>(
     from: &Caller,
     to: &NewOwner,
     conflicts: Conflicts,
-    mut seal: impl FnMut(Record) -> Result<Sealed, E>,
+    seal: &mut dyn FnMut(Record) -> Result<Sealed, E>,
 ) -> Result<Adopted, E> {
     let adoption = Adoption { statements, from, to };
     let conflicts = match adoption.crosses() {

@@ -81,8 +81,8 @@ pub fn adopt(
     let _lock = folder::lock(data)?;
     let connection = folder::open_writer(data)?;
     let adopted = connection.transaction(|statements| {
-        let seal = |record| Ok::<_, Unkept>(to.record(ring, host, &from.tenant, record)?.sealed);
-        let adopted = hand_over(statements, &from, to, Conflicts::default(), seal)?;
+        let mut seal = |record| Ok::<_, Unkept>(to.record(ring, host, &from.tenant, record)?.sealed);
+        let adopted = hand_over(statements, &from, to, Conflicts::default(), &mut seal)?;
         let record = audit::Record {
             tenant: Some(to.tenant.clone()),
             member: Some(Person::Subject(to.subject.clone())),
