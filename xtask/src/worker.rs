@@ -182,9 +182,14 @@ impl Bundle {
             Variant::Yardstick => build.args(["--release", "--locked"]),
         };
         succeed(&mut build)?;
+        let files = Path::new(package).join(output);
+        let [main, module] = FILES.map(|file| files.join(file));
+        if variant != Variant::Yardstick {
+            succeed(&mut tools.without_names(&module))?;
+        }
         Ok(Self {
             config: PathBuf::from(config),
-            main: Path::new(package).join(output).join("index.js"),
+            main,
         })
     }
 

@@ -153,7 +153,9 @@ impl<S: Store, H: Host> Registry<S, H> {
                     }
                     next
                 }
-                Next::Pause(stage) if begins || asked >= 2 * limits::WALK_STEPS || host.now() >= end => break Some(stage),
+                Next::Pause(stage) if begins || asked >= 2 * limits::WALK_STEPS || host.now() >= end => {
+                    break Some(stage);
+                }
                 Next::Pause(stage) => adoption.go(stage),
                 Next::End => break None,
             };
