@@ -76,6 +76,11 @@ impl Operators {
         parse_each(entries, Entry::parse).map(Self)
     }
 
+    /// Whether there are none.
+    pub(super) fn are_none(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Which operator brings this token. Any other one is for [`super::Authentication`] to judge.
     ///
     /// # Errors
