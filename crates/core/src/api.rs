@@ -327,7 +327,7 @@ impl Admitted {
                  address, and `Origin`, which web pages send, must be absent.",
             ),
         };
-        let mut answer = self.head.refuse(&self.by, problem);
+        let mut answer = self.head.clone().refuse(self.by.clone(), problem);
         if let Refusal::OutOfTime | Refusal::Failed = refusal {
             answer.audit = self.note.finish(Some(answer.response.status()));
         }
@@ -385,12 +385,12 @@ pub fn misconfigured(parts: &Parts, host: &impl Host, why: String) -> Answer {
         "This server is not set up rightly, and answers nobody until it is; its log says why.",
     );
     problem.cause = Some(why);
-    head(parts, host).1.refuse(&By::Nobody, problem)
+    head(parts, host).1.refuse(By::Nobody, problem)
 }
 
 /// The answer to a request that panicked before it was admitted, or nobody knows how far it came: 500.
 pub fn panicked(parts: &Parts, host: &impl Host) -> Answer {
-    head(parts, host).1.refuse(&By::Nobody, Problem::failed(PANICKED))
+    head(parts, host).1.refuse(By::Nobody, Problem::failed(PANICKED))
 }
 
 /// The route of a request, if there is one.
@@ -475,11 +475,11 @@ impl<S: Store, H: Host> Patchbay<S, H> {
     pub async fn admit(&self, parts: &Parts) -> Result<Admitted, Answer> {
         let (route, head) = head(parts, &self.registry.host);
         let Some(route) = route else {
-            return Err(head.refuse(&By::Nobody, Problem::not_found("There is nothing at this path.")));
+            return Err(head.refuse(By::Nobody, Problem::not_found("There is nothing at this path.")));
         };
         if parts.method != route.method {
             let msg = format!("This path serves {} only.", route.method);
-            let mut answer = head.refuse(&By::Nobody, Problem::new(StatusCode::METHOD_NOT_ALLOWED, msg));
+            let mut answer = head.refuse(By::Nobody, Problem::new(StatusCode::METHOD_NOT_ALLOWED, msg));
             // The route table's methods are plain ASCII.
             if let Ok(method) = HeaderValue::from_str(route.method.as_str()) {
                 answer.response.headers_mut().insert(ALLOW, method);
@@ -497,7 +497,7 @@ impl<S: Store, H: Host> Patchbay<S, H> {
             return Ok(admitted);
         }
         if declared_length(&parts.headers).is_some_and(|length| length > limits::BODY_BYTES as u64) {
-            return Err(admitted.head.refuse(&By::Nobody, body_too_long()));
+            return Err(admitted.head.refuse(By::Nobody, body_too_long()));
         }
         let now = self.registry.host.now();
         let authentication = &self.registry.config.authentication;
@@ -508,7 +508,7 @@ impl<S: Store, H: Host> Patchbay<S, H> {
         if !content_type_fits(&parts.headers) {
             let msg = "`Content-Type` must be application/json.";
             let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, msg);
-            return Err(admitted.head.refuse(&admitted.by, problem));
+            return Err(admitted.head.refuse(admitted.by, problem));
         }
         if self.audit {
             admitted.note = Note::new(admitted.record(now));
@@ -526,7 +526,7 @@ impl<S: Store, H: Host> Patchbay<S, H> {
         };
         let mut problem = Problem::bad("The request's head cannot be read.");
         problem.cause = Some(problem.msg.clone().into_owned());
-        head.refuse(&By::Nobody, problem)
+        head.refuse(By::Nobody, problem)
     }
 
     /// Answers an admitted request, given its body. Cancel-safe: a change is whole or absent.
@@ -540,7 +540,7 @@ impl<S: Store, H: Host> Patchbay<S, H> {
         } = admitted;
         let bound = bound.unwrap_or(Bound::Plain(self.registry.config.answer_bytes));
         if body.len() > limits::BODY_BYTES {
-            return head.refuse(&by, body_too_long());
+            return head.refuse(by, body_too_long());
         }
         let mut left = None;
         let outcome = match &by {
@@ -549,12 +549,13 @@ impl<S: Store, H: Host> Patchbay<S, H> {
             By::Nobody => self.around(operation).await,
         };
         let (outcome, audit) = self.registry.keep(note, outcome).await;
-        let answer = match outcome {
-            Ok(Some(json)) => head.answer(&by, StatusCode::OK, Some(json), left),
-            Ok(None) => head.answer(&by, StatusCode::NO_CONTENT, None, None),
-            Err(problem) => head.refuse(&by, problem),
+        let mut answer = match outcome {
+            Ok(Some(json)) => head.answer(by, StatusCode::OK, Some(json), left),
+            Ok(None) => head.answer(by, StatusCode::NO_CONTENT, None, None),
+            Err(problem) => head.refuse(by, problem),
         };
-        Answer { audit, ..answer }
+        answer.audit = audit;
+        answer
     }
 
     /// Has the record of an answer that the home made itself ([`Admitted::refuse`]) kept, where the store keeps a trail.
@@ -636,7 +637,7 @@ impl<S: Store, H: Host> Patchbay<S, H> {
 }
 
 impl Head {
-    fn refuse(&self, by: &By, problem: Problem) -> Answer {
+    fn refuse(self, by: By, problem: Problem) -> Answer {
         let id = self.request_id.to_str().unwrap_or_default();
         let mut json = Json::default();
         json.literal("{\"msg\":");
@@ -656,7 +657,7 @@ impl Head {
     }
 
     /// The answer where there is no caller. It says no more of a token than that it is not valid; the log says why.
-    fn unauthenticated(&self, why: &Unauthenticated) -> Answer {
+    fn unauthenticated(self, why: &Unauthenticated) -> Answer {
         let (status, msg, challenge) = match why {
             Unauthenticated::NoToken => (StatusCode::UNAUTHORIZED, NO_VALID_TOKEN, Some("Bearer")),
             Unauthenticated::Invalid(_) => (
@@ -677,7 +678,7 @@ impl Head {
         };
         let mut problem = Problem::new(status, msg);
         problem.cause = Some(why.to_string());
-        let mut answer = self.refuse(&By::Nobody, problem);
+        let mut answer = self.refuse(By::Nobody, problem);
         if let Some(challenge) = challenge {
             let headers = answer.response.headers_mut();
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
@@ -685,11 +686,11 @@ impl Head {
         answer
     }
 
-    fn answer(&self, by: &By, status: StatusCode, json: Option<Json>, problem: Option<String>) -> Answer {
+    fn answer(self, by: By, status: StatusCode, json: Option<Json>, problem: Option<String>) -> Answer {
         let (tenant, operator) = match by {
             By::Nobody => (None, None),
-            By::Caller(caller) => (Some(caller.tenant.clone()), None),
-            By::Operator(subject) => (None, Some(subject.clone())),
+            By::Caller(caller) => (Some(caller.tenant), None),
+            By::Operator(subject) => (None, Some(subject)),
         };
         let log = LogLine {
             method: self.method,
@@ -709,7 +710,7 @@ impl Head {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        headers.insert(X_REQUEST_ID, self.request_id.clone());
+        headers.insert(X_REQUEST_ID, self.request_id);
         Answer {
             response,
             log,
