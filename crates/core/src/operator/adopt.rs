@@ -244,11 +244,14 @@ impl<'a, H: Host> Adoption<'a, H> {
             adoption: number,
             run: number,
         };
-        let ask = match self.is_rehearsal() {
-            true => Ask::Begun,
-            false => Ask::Freeze(self.to.clone(), run),
-        };
-        self.ask_from(ask, State::Begin(run))
+        match self.mode {
+            Mode::Adopt => self.freeze(run),
+            Mode::Rehearse | Mode::GiveUp => self.ask_from(Ask::Begun, State::Begin(run)),
+        }
+    }
+
+    fn freeze(&self, run: Run) -> Next<'a> {
+        self.ask_from(Ask::Freeze(self.to.clone(), run), State::Begin(run))
     }
 
     fn ask_from(&self, ask: Ask, state: State) -> Next<'a> {
@@ -297,7 +300,13 @@ impl<'a, H: Host> Adoption<'a, H> {
             (Err(error), _) => return Err(error.into()),
         };
         Ok(match (state, told) {
-            (State::Begin(_), Told::Frozen(run)) if self.mode == Mode::GiveUp => {
+            // Its freeze is taken over; where there is none, none is made.
+            (State::Begin(run), Told::UnderWay(Some(to))) if self.mode == Mode::GiveUp && to == *self.to => {
+                self.freeze(run)
+            }
+            (State::Begin(_), Told::Frozen(run)) | (State::Begin(run), Told::UnderWay(None))
+                if self.mode == Mode::GiveUp =>
+            {
                 self.ask_to(Ask::Expect(run), State::GiveUp(run))
             }
             (State::Begin(_), Told::Frozen(run)) | (State::Begin(run), Told::UnderWay(None)) => {
