@@ -234,10 +234,10 @@ statements! {
     /// `?3` the id to start after, `?4` how many.
     MADE = "SELECT id, name, created_by, created_at FROM workspace
           WHERE tenant = ?1 AND created_by = ?2 AND id > ?3 ORDER BY id LIMIT ?4";
-    /// `?3` how many rows there may be of each: how many there are of connections, attachments to the subject's workspaces,
-    /// members of these, and the workspaces themselves.
+    /// `?3` how many rows there may be of each: how many there are of connections; and of attachments to the subject's
+    /// workspaces, members of these, and the workspaces themselves.
     HOW_MUCH = "SELECT
-          (SELECT count(*) FROM (SELECT 1 FROM connection WHERE tenant = ?1 AND owner = ?2 LIMIT ?3)) +
+          (SELECT count(*) FROM (SELECT 1 FROM connection WHERE tenant = ?1 AND owner = ?2 LIMIT ?3)),
           (SELECT count(*) FROM (SELECT 1 FROM workspace w CROSS JOIN attachment a ON a.tenant = ?1 AND a.workspace_id = w.id
             WHERE w.tenant = ?1 AND w.created_by = ?2 LIMIT ?3)) +
           (SELECT count(*) FROM (SELECT 1 FROM workspace w CROSS JOIN member m ON m.tenant = ?1 AND m.workspace_id = w.id

@@ -7,7 +7,7 @@
 
 use std::ops::ControlFlow;
 
-use patchbay_core::adoption::apart::{Ask, Decided, Part, Run, Told};
+use patchbay_core::adoption::apart::{Ask, Decided, InTheWay, Part, Run, Told};
 use patchbay_core::adoption::{Adopted, Conflicts, NewOwner, Refusal};
 use patchbay_core::identity::Authentication;
 use patchbay_core::model::{ConnectionId, KeyId, Sealed, Subject};
@@ -27,10 +27,14 @@ const LEAVING_AT_ONCE: u16 = 1_000;
 /// A step of the outbox's schema, so that a program which knows no freeze, as there is after a deploy was taken back, serves
 /// no tenant that may have one: what it changed would be lost.
 pub(crate) const TABLES: &[&str] = &[
+    // over: 1 once it has ended, of which the last is kept.
     "CREATE TABLE frozen (
-        one INTEGER PRIMARY KEY CHECK (one = 1), adoption BLOB NOT NULL, run BLOB NOT NULL,
+        one INTEGER PRIMARY KEY CHECK (one = 1), over INTEGER NOT NULL, adoption BLOB NOT NULL, run BLOB NOT NULL,
         tenant TEXT NOT NULL, subject TEXT NOT NULL) STRICT",
-    "CREATE TABLE expected (one INTEGER PRIMARY KEY CHECK (one = 1), run BLOB NOT NULL) STRICT",
+    // Every run that was ever expected or is not to be; open: 1 where it is. rehearsal: 1 or 0.
+    "CREATE TABLE expected (
+        run BLOB NOT NULL PRIMARY KEY, open INTEGER NOT NULL, rehearsal INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+    "CREATE UNIQUE INDEX expected_open ON expected (open) WHERE open = 1",
     // what: its place in the order of arrival. key_id: of a connection.
     "CREATE TABLE arrived (what TEXT NOT NULL PRIMARY KEY, key_id TEXT, part BLOB NOT NULL) STRICT",
     "CREATE INDEX arrived_by_key ON arrived (key_id)",
@@ -39,19 +43,26 @@ pub(crate) const TABLES: &[&str] = &[
         connections INTEGER NOT NULL, workspaces INTEGER NOT NULL, left_out INTEGER NOT NULL) STRICT",
 ];
 
-const FROZEN: &str = "SELECT adoption, run, tenant, subject FROM frozen WHERE one = 1";
-const FREEZE: &str = "INSERT INTO frozen (one, adoption, run, tenant, subject) VALUES (1, ?1, ?2, ?3, ?4)
-    ON CONFLICT (one) DO UPDATE SET run = excluded.run";
+const FROZEN: &str = "SELECT adoption, run, tenant, subject FROM frozen WHERE one = 1 AND over = 0";
 /// `?1` the adoption.
-const THAW: &str = "DELETE FROM frozen WHERE one = 1 AND adoption = ?1";
+const IS_OVER: &str = "SELECT 1 FROM frozen WHERE one = 1 AND over = 1 AND adoption = ?1";
+const FREEZE: &str = "INSERT INTO frozen (one, over, adoption, run, tenant, subject) VALUES (1, 0, ?1, ?2, ?3, ?4)
+    ON CONFLICT (one) DO UPDATE SET over = excluded.over, adoption = excluded.adoption, run = excluded.run,
+      tenant = excluded.tenant, subject = excluded.subject";
+/// `?1` the adoption.
+const THAW: &str = "UPDATE frozen SET over = 1 WHERE one = 1 AND adoption = ?1";
 /// `?1` the run.
-const THAW_AFTER: &str = "DELETE FROM frozen WHERE one = 1 AND run = ?1";
+const THAW_AFTER: &str = "UPDATE frozen SET over = 1 WHERE one = 1 AND run = ?1";
+/// `?1` the run: whether it is expected still.
+const EXPECTED: &str = "SELECT open FROM expected WHERE run = ?1";
+/// Whether what is expected is a rehearsal.
+const OPEN: &str = "SELECT rehearsal FROM expected WHERE open = 1";
+/// `?1` the run, `?2` whether it is a rehearsal.
+const EXPECT: &str = "INSERT INTO expected (run, open, rehearsal) VALUES (?1, 1, ?2)";
 /// `?1` the run.
-const IS_EXPECTED: &str = "SELECT 1 FROM expected WHERE one = 1 AND run = ?1";
-/// `?1` the run.
-const EXPECT: &str =
-    "INSERT INTO expected (one, run) VALUES (1, ?1) ON CONFLICT (one) DO UPDATE SET run = excluded.run";
-const EXPECT_NONE: &str = "DELETE FROM expected WHERE one = 1";
+const EXPECT_NEVER: &str = "INSERT INTO expected (run, open, rehearsal) VALUES (?1, 0, 0)
+    ON CONFLICT (run) DO UPDATE SET open = 0";
+const EXPECT_NONE: &str = "UPDATE expected SET open = 0 WHERE open = 1";
 const ARRIVE: &str = "INSERT INTO arrived (what, key_id, part) VALUES (?1, ?2, ?3)
     ON CONFLICT (what) DO UPDATE SET key_id = excluded.key_id, part = excluded.part";
 /// `?1` what to start after, `?2` how many.
@@ -119,14 +130,14 @@ pub(crate) fn perform(statements: &dyn Statements, ask: &Ask) -> Result<Told, St
             statements.execute(THAW_AFTER, &[Value::Blob(&run.run.to_be_bytes())])?;
             Told::Done
         }
-        Ask::Adopted(run) => Told::Adopted(adopted(statements, *run)?),
-        Ask::Expect(run) => Told::Adopted(expect(statements, *run)?),
+        Ask::Expect(run, rehearsal) => Told::Adopted(expect(statements, *run, *rehearsal)?),
         Ask::Arrive(run, parts) => Told::Yes(arrive(statements, *run, parts)?),
         Ask::Decide(..) => return Err(StoreError::Damaged("an adoption is decided by itself".into())),
         Ask::Forget(run) => {
             if is_expected(statements, *run)? {
                 clear(statements)?;
             }
+            statements.execute(EXPECT_NEVER, &[Value::Blob(&run.run.to_be_bytes())])?;
             Told::Adopted(adopted(statements, *run)?)
         }
     })
@@ -136,6 +147,14 @@ fn freeze(statements: &dyn Statements, to: &NewOwner, run: Run) -> Result<Told, 
     let adoption = match frozen(statements)? {
         Some(frozen) if frozen.to != *to => return Ok(Told::UnderWay(Some(frozen.to))),
         Some(frozen) => frozen.run.adoption,
+        // It comes late, and its adoption has ended.
+        None if first(statements, IS_OVER, &[Value::Blob(&run.adoption.to_be_bytes())], |_| {
+            Ok(())
+        })?
+        .is_some() =>
+        {
+            return Ok(Told::UnderWay(None));
+        }
         None => run.adoption,
     };
     let (id, number) = (adoption.to_be_bytes(), run.run.to_be_bytes());
@@ -158,20 +177,23 @@ fn leave(statements: &dyn Statements, run: Run) -> Result<bool, StoreError> {
 
 /// What is in the way where things are given away, to another tenant if it `crosses`; `None` where another run has frozen
 /// since, or ended the freeze. A rehearsal has no freeze.
-fn conflicts(statements: &dyn Statements, run: Option<Run>, crosses: bool) -> Result<Option<Conflicts>, StoreError> {
+fn conflicts(statements: &dyn Statements, run: Option<Run>, crosses: bool) -> Result<Option<InTheWay>, StoreError> {
     if let Some(run) = run
         && frozen(statements)?.is_none_or(|frozen| frozen.run != run)
     {
         return Ok(None);
     }
-    apart::conflicts(statements, &Authentication::anonymous(), crosses).map(Some)
+    apart::in_the_way(statements, &Authentication::anonymous(), crosses).map(Some)
 }
 
 fn is_expected(statements: &dyn Statements, run: Run) -> Result<bool, StoreError> {
-    let found = first(statements, IS_EXPECTED, &[Value::Blob(&run.run.to_be_bytes())], |_| {
-        Ok(())
-    })?;
-    Ok(found.is_some())
+    Ok(expected(statements, run)? == Some(1))
+}
+
+fn expected(statements: &dyn Statements, run: Run) -> Result<Option<i64>, StoreError> {
+    first(statements, EXPECTED, &[Value::Blob(&run.run.to_be_bytes())], |row| {
+        int(row, 0)
+    })
 }
 
 fn adopted(statements: &dyn Statements, run: Run) -> Result<Option<Adopted>, StoreError> {
@@ -190,13 +212,17 @@ fn adopted(statements: &dyn Statements, run: Run) -> Result<Option<Adopted>, Sto
     )
 }
 
-fn expect(statements: &dyn Statements, run: Run) -> Result<Option<Adopted>, StoreError> {
+fn expect(statements: &dyn Statements, run: Run, rehearsal: bool) -> Result<Option<Adopted>, StoreError> {
     let adopted = adopted(statements, run)?;
+    let in_use = first(statements, OPEN, &[], |row| int(row, 0))? == Some(0);
     if adopted.is_some() {
+        if is_expected(statements, run)? {
+            clear(statements)?;
+        }
+    } else if expected(statements, run)?.is_none() && !(rehearsal && in_use) {
         clear(statements)?;
-    } else if !is_expected(statements, run)? {
-        statements.execute(DROP_ARRIVED, &[])?;
-        statements.execute(EXPECT, &[Value::Blob(&run.run.to_be_bytes())])?;
+        let params = [Value::Blob(&run.run.to_be_bytes()), i64::from(rehearsal).into()];
+        statements.execute(EXPECT, &params)?;
     }
     Ok(adopted)
 }
@@ -282,7 +308,7 @@ pub(crate) fn decide(
     statements: &dyn Statements,
     to: &NewOwner,
     run: Run,
-    conflicts: Conflicts,
+    there: InTheWay,
     rehearsal: bool,
 ) -> Result<Decided, Unkept> {
     if let Some(adopted) = adopted(statements, run)? {
@@ -291,9 +317,17 @@ pub(crate) fn decide(
     if !is_expected(statements, run)? {
         return Ok(Decided::Overtaken);
     }
-    let adopted = hand_over(statements, to, conflicts)?;
+    let adopted = hand_over(statements, to, there.conflicts)?;
     if rehearsal {
         return Err(Unkept::Rehearsed(adopted));
+    }
+    // What is not here would be taken away there.
+    if adopted.connections != there.connections {
+        let why = format!(
+            "{} of {} connections have arrived",
+            adopted.connections, there.connections
+        );
+        return Err(StoreError::Damaged(why).into());
     }
     let id = run.adoption.to_be_bytes();
     let counts = [adopted.connections, adopted.workspaces, adopted.left_out];
@@ -350,11 +384,14 @@ mod tests {
         }
         for sql in [
             FROZEN,
+            IS_OVER,
             FREEZE,
             THAW,
             THAW_AFTER,
-            IS_EXPECTED,
+            EXPECTED,
+            OPEN,
             EXPECT,
+            EXPECT_NEVER,
             EXPECT_NONE,
             ARRIVE,
             ARRIVED,

@@ -152,8 +152,8 @@ fn unreadable(why: std::fmt::Arguments<'_>) -> StoreError {
 mod tests {
     use std::collections::BTreeMap;
 
-    use patchbay_core::adoption::apart::{Decided, Part, Run, Told};
-    use patchbay_core::adoption::{Adopted, Conflicts, NewOwner};
+    use patchbay_core::adoption::apart::{Decided, InTheWay, Part, Run, Told};
+    use patchbay_core::adoption::{Adopted, NewOwner};
     use patchbay_core::model::{Attached, AttachmentId, KeyId, Member, Role, Sealed, Subject, Workspace, Workspaces};
     use patchbay_core::rotation::{Counted, Held, Step, Unreadable};
     use patchbay_core::store::{AttachOutcome, DeleteOutcome, MembersOutcome};
@@ -269,12 +269,12 @@ mod tests {
         for (number, of) in [
             (4, adoption::Ask::Leave(run)),
             (5, adoption::Ask::Thaw(run)),
-            (6, adoption::Ask::Adopted(run)),
-            (7, adoption::Ask::Expect(run)),
-            (10, adoption::Ask::Forget(run)),
+            (9, adoption::Ask::Forget(run)),
         ] {
             assert_eq!(of_adoption(of), asks(number, &[&run_bytes]));
         }
+        let expect = of_adoption(adoption::Ask::Expect(run, true));
+        assert_eq!(expect, asks(6, &[&run_bytes, &[1]]));
         let member = Member {
             person: person.clone(),
             role: Role::Owner,
@@ -290,10 +290,10 @@ mod tests {
             Part::Workspace(made, vec![(member, caller().email)]),
         ];
         let (made, member) = ([1, 7, 1, b'w', 1, b's', 2], [1, 1, 1, b'e', 0, 1, 1, b'e']);
-        let expected = asks(8, &[&run_bytes, &[2, 0, 7], &made, &member]);
+        let expected = asks(7, &[&run_bytes, &[2, 0, 7], &made, &member]);
         assert_eq!(of_adoption(adoption::Ask::Arrive(run, parts)), expected);
-        let decide = of_adoption(adoption::Ask::Decide(to, run, Conflicts::default(), true));
-        assert_eq!(decide, asks(9, &[&to_bytes, &run_bytes, &[0, 0, 1]]));
+        let decide = of_adoption(adoption::Ask::Decide(to, run, InTheWay::default(), true));
+        assert_eq!(decide, asks(8, &[&to_bytes, &run_bytes, &[0, 0, 0, 1]]));
 
         let told = |outcome: Result<DeleteOutcome, StoreError>| encode(&outcome);
         assert_eq!(told(Err(StoreError::Busy("b".into()))), [VERSION, 1, 0, 1, b'b']);

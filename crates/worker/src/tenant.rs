@@ -270,8 +270,8 @@ impl<D: Database + Statements, K: Kv, A: Authority, R: Around> TenantObject<D, K
     fn change(&self, statements: &dyn Statements, ask: &AskTenant) -> Result<Vec<u8>, Unkept> {
         match ask {
             AskTenant::Store(_) => adoption::refuse_while_frozen(statements)?,
-            AskTenant::Adoption(_, Ask::Decide(to, run, conflicts, rehearsal)) => {
-                let decided = adoption::decide(statements, to, *run, conflicts.clone(), *rehearsal)?;
+            AskTenant::Adoption(_, Ask::Decide(to, run, there, rehearsal)) => {
+                let decided = adoption::decide(statements, to, *run, there.clone(), *rehearsal)?;
                 return Ok(told(Told::Decided(decided)));
             }
             _ => {}

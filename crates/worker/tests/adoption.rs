@@ -214,7 +214,9 @@ impl Scene {
     }
 
     fn is_frozen(&self) -> bool {
-        self.line.number(&anonymous().tenant, "SELECT count(*) FROM frozen") == 1
+        self.line
+            .number(&anonymous().tenant, "SELECT count(*) FROM frozen WHERE over = 0")
+            == 1
     }
 
     /// Everything that a tenant has, a line each.
@@ -756,6 +758,100 @@ async fn more_than_one_transaction_is_sure_to_take_is_refused() {
     assert!(why.contains("more than 20000 connections"), "{why}");
     scene.store.delete(&anonymous(), name("one too many")).await.unwrap();
     assert_eq!(scene.arrived(), 0);
+}
+
+/// Whoever lost their room gets no other one, into which only a part of it would come.
+#[tokio::test]
+async fn a_run_that_a_rehearsal_or_another_run_came_between_is_over_however_its_calls_are_repeated() {
+    for other in ["rehearsal before", "run", "given up"] {
+        let scene = Scene::new();
+        let anonymous = anonymous();
+        for number in 0..8_000 {
+            let record = sealed(&ring(), &anonymous, number, &format!("c{number}"));
+            scene.store.create(&anonymous, record).await.unwrap();
+        }
+        let home = scene.home(&scene.way(), Some("acme"));
+        let rehearsal = json!({ "tenant": "acme", "owner": "ann", "dry_run": true });
+        let run = json!({ "tenant": "acme", "owner": "ann" });
+        let on = async |body: &Value| {
+            let (status, answer, _) = call(&home, body).await;
+            let mut next = body.clone();
+            next["cursor"] = answer["next_cursor"].clone();
+            (status, next)
+        };
+        let (_, rehearsal) = on(&rehearsal).await;
+        let (_, begun) = on(&run).await;
+        let (_, copied) = on(&begun).await;
+        assert!(copied["cursor"].is_string(), "it takes more than a call");
+        match other {
+            // It was begun before the freeze, and finds the room in use.
+            "rehearsal before" => assert_eq!(on(&rehearsal).await.0, 409),
+            "run" => assert_eq!(on(&on(&run).await.1).await.0, 200),
+            _ => assert_eq!(give_up(&scene, "acme", "ann").await.0, 200),
+        }
+        // All that a client may send again: only without another run is anything adopted.
+        let mut ended = Vec::new();
+        for body in [&begun, &copied, &begun, &copied] {
+            let (status, next) = on(body).await;
+            ended.push(status == 200 && next["cursor"].is_null());
+        }
+        assert_eq!(ended.contains(&true), other == "rehearsal before", "{other}: {ended:?}");
+        assert_eq!(
+            scene.held("acme").await.len(),
+            if ended.contains(&true) { 8_000 } else { 0 }
+        );
+        let last = scene.adopt("acme", "ann", false).await;
+        let expected = if other == "rehearsal before" { 0 } else { 8_000 };
+        assert_eq!(last, Ended::Adopted(expected, 0, 0), "{other}");
+        assert_eq!(scene.held("acme").await.len(), 8_000, "{other}");
+        assert_eq!((scene.held("default").await.len(), scene.arrived()), (0, 0), "{other}");
+    }
+}
+
+/// What has arrived is counted before what was left behind is taken away.
+#[tokio::test]
+async fn an_adoption_of_less_than_there_is_is_none() {
+    let scene = Scene::furnished().await;
+    let before = scene.both().await;
+    let way = scene.way();
+    // To freeze, to expect, three for the counter, workspaces and connections, each to be read and to arrive.
+    way.0.happens.set(Some((Happens::Late, 10)));
+    let home = scene.home(&way, Some("acme"));
+    let mut held_up = pin!(adopt(&home, "acme", "ann", false));
+    while !way.0.waits.get() {
+        assert!(held_up.as_mut().now_or_never().is_none());
+    }
+    let lost = scene.arrived();
+    scene.line.execute(
+        &admin("acme").tenant,
+        "DELETE FROM arrived WHERE key_id = 'new' AND rowid % 2 = 0",
+    );
+    assert!(scene.arrived() < lost, "something was there to lose");
+    way.0.open.set(true);
+    assert_eq!(held_up.await, Ended::Failed(500));
+    assert_eq!(scene.both().await, before);
+    assert_eq!(scene.adopt("acme", "ann", false).await, ALL);
+}
+
+#[tokio::test]
+async fn giving_up_takes_no_cursor_and_freezes_nothing() {
+    let scene = Scene::furnished().await;
+    let home = scene.home(&scene.way(), Some("acme"));
+    let (_, answer, _) = call(&home, &json!({ "tenant": "acme", "owner": "ann" })).await;
+    let body = json!({ "tenant": "acme", "owner": "ann", "give_up": true, "cursor": answer["next_cursor"] });
+    let (status, answer, _) = call(&home, &body).await;
+    assert!(
+        status == 400 && answer["msg"].to_string().contains("`cursor`"),
+        "{answer}"
+    );
+    assert!(scene.is_frozen());
+    assert_eq!(give_up(&scene, "acme", "ann").await.0, 200);
+    assert!(!scene.is_frozen());
+    // Where nothing is under way, no object of a tenant that may be given nothing comes into being.
+    let way = scene.way();
+    let nowhere = json!({ "tenant": "made up", "owner": "ann", "give_up": true });
+    assert_eq!(call(&scene.home(&way, None), &nowhere).await.0, 200);
+    assert_eq!((way.0.asks.get(), scene.is_frozen()), (1, false));
 }
 
 /// A run is held at each of its requests while others go by, and whatever comes of it: nothing that was acknowledged is

@@ -5,7 +5,8 @@
 //! breaks it off runs it again, and it goes on.
 //!
 //! Only the last run that froze may decide: one that finds itself in the freeze, and thereafter expected where it copies
-//! to. For another one to end the freeze in between, it must have been in both since.
+//! to. For another one to end the freeze in between, it must have been in both since; and who is expected no more never is
+//! again.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -49,36 +50,31 @@ pub enum Ask {
     /// There: for what is given away, after this place: at most so many parts, and no more than
     /// [`RESEALED_BYTES`](crate::limits::RESEALED_BYTES), but one where it alone has more. Told [`Told::Parts`].
     Leaving(Option<Place>, u16),
-    /// There: for what is in the way, to another tenant or not. Told [`Told::InTheWay`], with nothing where this run has no
-    /// freeze; a rehearsal needs none.
+    /// There: for what is in the way, to another tenant or not, and how many connections there are. Told
+    /// [`Told::InTheWay`], with nothing where this run has no freeze; a rehearsal needs none.
     Conflicts(Option<Run>, bool),
     /// There: to take away some of what was adopted, and to end the freeze with the last of it. Told [`Told::Yes`] where
     /// there is more.
     Leave(Run),
     /// There: to end the freeze, unless another run has begun since. Told [`Told::Done`].
     Thaw(Run),
-    /// Where they come: for what the adoption came to. Told [`Told::Adopted`].
-    Adopted(Run),
-    /// There: to make room for what arrives, if there is none for this run yet; what has arrived for others goes. Where the
-    /// adoption is decided, nothing is expected any more. Told [`Told::Adopted`].
-    Expect(Run),
+    /// Where they come: to make room for what arrives, if this run never had any; what has arrived for others goes, whom
+    /// nothing is expected of any more. A rehearsal makes none where a run that is none has it. Told [`Told::Adopted`].
+    Expect(Run, bool),
     /// There: to keep these, where nobody sees them yet, with connections sealed for the new owner. Told [`Told::Yes`] where
     /// there is room for them.
     Arrive(Run, Vec<Part>),
-    /// There: to hand over what has arrived, all of it and for good, unless something is in the way, this or more; or to keep
-    /// nothing of it, for a rehearsal. What is not kept is gone. Told [`Told::Decided`].
-    Decide(NewOwner, Run, Conflicts, bool),
-    /// There: to drop what has arrived, unless it is decided. Told [`Told::Adopted`].
+    /// There: to hand over what has arrived, all of it and for good, unless something is in the way, this or more, or it is
+    /// not so many connections; or to keep nothing of it, for a rehearsal. What is not kept is gone. Told [`Told::Decided`].
+    Decide(NewOwner, Run, InTheWay, bool),
+    /// There: to drop what has arrived for this run, of which nothing is expected any more. Told [`Told::Adopted`].
     Forget(Run),
 }
 
 impl Ask {
     /// Whether it can change anything.
     pub fn writes(&self) -> bool {
-        !matches!(
-            self,
-            Self::Begun | Self::Leaving(..) | Self::Conflicts(..) | Self::Adopted(_)
-        )
+        !matches!(self, Self::Begun | Self::Leaving(..) | Self::Conflicts(..))
     }
 }
 
@@ -96,11 +92,20 @@ pub enum Told {
     /// Parts, in the order in which they are to arrive.
     Parts(Step<Vec<Part>>),
     /// What is in the way.
-    InTheWay(Option<Conflicts>),
+    InTheWay(Option<InTheWay>),
     /// What the adoption came to, where it is decided.
     Adopted(Option<Adopted>),
     /// What became of it.
     Decided(Decided),
+}
+
+/// What there is where things are given away.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InTheWay {
+    /// What is in the way.
+    pub conflicts: Conflicts,
+    /// Connections.
+    pub connections: u64,
 }
 
 /// What became of an adoption.

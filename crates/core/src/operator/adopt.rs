@@ -47,13 +47,17 @@ pub(crate) fn adopt_fields(body: &[u8]) -> Result<Adopt, Problem> {
         (false, true) => Mode::GiveUp,
         (true, true) => return Err(Problem::bad("`give_up` must not be true with `dry_run`.")),
     };
+    let cursor = fields.any_text("cursor")?;
+    if mode == Mode::GiveUp && cursor.is_some() {
+        return Err(Problem::bad("`cursor` goes with no `give_up`."));
+    }
     Ok(Adopt {
         to: NewOwner {
             tenant: fields.required("tenant", fields.text("tenant", Tenant::new)?)?,
             subject: fields.required("owner", fields.subject("owner")?)?,
         },
         mode,
-        cursor: fields.any_text("cursor")?,
+        cursor,
     })
 }
 
@@ -106,8 +110,9 @@ impl<S: Store, H: Host> Registry<S, H> {
         let Adopt { to, mode, cursor } = adopt_fields(body)?;
         let store = self.store.apart().ok_or_else(|| Problem::not_implemented(NOT_APART))?;
         let from = to.previous().map_err(|refusal| refused(&refusal))?;
+        let is_allowed = allowed == Some(&to.tenant);
         // What is given up is given to nobody.
-        if allowed != Some(&to.tenant) && mode != Mode::GiveUp {
+        if !is_allowed && mode != Mode::GiveUp {
             return Err(Problem::forbidden(NOT_LET));
         }
         let is_off = matches!(self.config.authentication, Authentication::Off(_));
@@ -130,6 +135,7 @@ impl<S: Store, H: Host> Registry<S, H> {
             from: &from,
             to: &to,
             mode,
+            is_allowed,
             adopted: None,
         };
         let walk = adoption.walk();
@@ -183,6 +189,8 @@ struct Adoption<'a, H> {
     from: &'a Caller,
     to: &'a NewOwner,
     mode: Mode,
+    /// Whether the tenant may be given anything.
+    is_allowed: bool,
     /// What it came to, as far as this call knows.
     adopted: Option<Adopted>,
 }
@@ -207,8 +215,6 @@ enum State {
     Arrive(Run, Option<Place>),
     Conflicts(Run),
     Decide(Run),
-    /// There is no room for it, which may be since it is decided.
-    Overtaken(Run),
     /// Why it is given up, if not since somebody wants it to be.
     Forget(Run, Option<Problem>),
     Thaw(Option<Problem>),
@@ -264,7 +270,7 @@ impl<'a, H: Host> Adoption<'a, H> {
 
     fn go(&self, stage: Stage) -> Next<'a> {
         match stage {
-            Stage::Expect(run) => self.ask_to(Ask::Expect(run), State::Expect(run)),
+            Stage::Expect(run) => self.expect(run, State::Expect(run)),
             Stage::Copy(run, after) => self.ask_from(Ask::Leaving(after, limits::RESEALED), State::Leaving(run)),
             Stage::Decide(run) => {
                 let frozen = (!self.is_rehearsal()).then_some(run);
@@ -275,11 +281,11 @@ impl<'a, H: Host> Adoption<'a, H> {
         }
     }
 
-    fn overtaken(&self, run: Run) -> Next<'a> {
-        self.ask_to(Ask::Adopted(run), State::Overtaken(run))
+    fn expect(&self, run: Run, state: State) -> Next<'a> {
+        self.ask_to(Ask::Expect(run, self.is_rehearsal()), state)
     }
 
-    /// In this order: what has arrived is decided no more when changes are made again.
+    /// In this order: nothing is expected of it any more when changes are made again.
     fn give_up(&self, run: Run, why: Option<Problem>) -> Next<'a> {
         self.ask_to(Ask::Forget(run), State::Forget(run, why))
     }
@@ -300,15 +306,16 @@ impl<'a, H: Host> Adoption<'a, H> {
             (Err(error), _) => return Err(error.into()),
         };
         Ok(match (state, told) {
-            // Its freeze is taken over; where there is none, none is made.
+            // Its freeze is taken over.
             (State::Begin(run), Told::UnderWay(Some(to))) if self.mode == Mode::GiveUp && to == *self.to => {
                 self.freeze(run)
             }
-            (State::Begin(_), Told::Frozen(run)) | (State::Begin(run), Told::UnderWay(None))
-                if self.mode == Mode::GiveUp =>
-            {
-                self.ask_to(Ask::Expect(run), State::GiveUp(run))
-            }
+            (State::Begin(_), Told::Frozen(run)) if self.mode == Mode::GiveUp => self.expect(run, State::GiveUp(run)),
+            // There is none, but what a run may have left on its way.
+            (State::Begin(run), Told::UnderWay(None)) if self.mode == Mode::GiveUp => match self.is_allowed {
+                true => self.expect(run, State::GiveUp(run)),
+                false => Next::End,
+            },
             (State::Begin(_), Told::Frozen(run)) | (State::Begin(run), Told::UnderWay(None)) => {
                 Next::Pause(Stage::Expect(run))
             }
@@ -320,6 +327,9 @@ impl<'a, H: Host> Adoption<'a, H> {
             }
             (State::GiveUp(run), Told::Adopted(None)) => self.give_up(run, None),
             (State::GiveUp(_), Told::Adopted(Some(_))) => return Err(Problem::conflict(DECIDED)),
+            (State::Forget(..), Told::Adopted(Some(_))) if self.mode == Mode::GiveUp => {
+                return Err(Problem::conflict(DECIDED));
+            }
 
             (State::Expect(run), Told::Adopted(None)) => Next::Pause(Stage::Copy(run, None)),
             (State::Leaving(run), Told::Parts(Step { found, next })) => match self.sealed(found) {
@@ -328,21 +338,20 @@ impl<'a, H: Host> Adoption<'a, H> {
             },
             (State::Arrive(run, Some(next)), Told::Yes(true)) => Next::Pause(Stage::Copy(run, Some(next))),
             (State::Arrive(run, None), Told::Yes(true)) => Next::Pause(Stage::Decide(run)),
-            (State::Conflicts(run), Told::InTheWay(Some(conflicts))) => {
-                let decide = Ask::Decide(self.to.clone(), run, conflicts, self.is_rehearsal());
+            (State::Conflicts(run), Told::InTheWay(Some(there))) => {
+                let decide = Ask::Decide(self.to.clone(), run, there, self.is_rehearsal());
                 self.ask_to(decide, State::Decide(run))
             }
             (State::Decide(run), Told::Decided(Decided::Adopted(adopted))) => self.decided(run, adopted),
             (State::Decide(run), Told::Decided(Decided::Refused(why))) => self.give_up(run, Some(nothing(&why))),
 
+            // Which may be since it is decided, and the answer was not heard.
             (State::Arrive(run, _), Told::Yes(false))
             | (State::Conflicts(run), Told::InTheWay(None))
-            | (State::Decide(run), Told::Decided(Decided::Overtaken)) => self.overtaken(run),
-            (State::Overtaken(_), Told::Adopted(None)) => return Err(Problem::conflict(OVERTAKEN)),
-            // It was decided before, and the answer was not heard.
-            (State::Expect(run) | State::Overtaken(run) | State::Forget(run, _), Told::Adopted(Some(adopted))) => {
-                self.decided(run, adopted)
+            | (State::Decide(run), Told::Decided(Decided::Overtaken)) => {
+                self.give_up(run, Some(Problem::conflict(OVERTAKEN)))
             }
+            (State::Expect(run) | State::Forget(run, _), Told::Adopted(Some(adopted))) => self.decided(run, adopted),
             (State::Forget(run, why), Told::Adopted(None)) => self.ask_from(Ask::Thaw(run), State::Thaw(why)),
             (State::Thaw(Some(why)), Told::Done) => return Err(why),
             (State::Thaw(None), Told::Done) | (State::Leave(_), Told::Yes(false)) => Next::End,

@@ -3,8 +3,8 @@
 
 use std::ops::ControlFlow;
 
-use patchbay_core::adoption::apart::Part;
-use patchbay_core::adoption::{Conflict, Conflicts};
+use patchbay_core::adoption::Conflict;
+use patchbay_core::adoption::apart::{InTheWay, Part};
 use patchbay_core::limits;
 use patchbay_core::model::{AttachmentId, Caller, Record, Workspace};
 use patchbay_core::rotation::{Place, Step};
@@ -23,31 +23,30 @@ use crate::statements as sql;
 const ATTACHMENTS: usize = limits::WORKSPACES_PER_CONNECTION * (8 + 16);
 
 /// What is in the way where it is: that there is too much; and where it `crosses` from one tenant to another, attachments
-/// of which one side is the subject's and the other is not, which cannot go along.
+/// of which one side is the subject's and the other is not, which cannot go along. And how many connections there are.
 ///
 /// # Errors
 /// What the database reports.
-pub fn conflicts(statements: &dyn Statements, from: &Caller, crosses: bool) -> Result<Conflicts, StoreError> {
-    let mut conflicts = Conflicts::default();
+pub fn in_the_way(statements: &dyn Statements, from: &Caller, crosses: bool) -> Result<InTheWay, StoreError> {
+    let mut there = InTheWay::default();
     let [tenant, anonymous] = of(from);
     let most = i64::try_from(limits::ADOPTED_APART).unwrap_or(i64::MAX);
-    let how_much = first(
-        statements,
-        sql::HOW_MUCH,
-        &[tenant, anonymous, (most + 1).into()],
-        |row| int(row, 0),
-    )?;
-    if how_much > Some(most) {
-        conflicts.add(Conflict::TooMuch);
-    }
-    if !crosses {
-        return Ok(conflicts);
-    }
-    statements.query(sql::PARTED, &of(from), &mut |row| {
-        conflicts.add(parted(row)?);
-        Ok(ControlFlow::Continue(()))
+    let params = [tenant, anonymous, (most + 1).into()];
+    let counts = first(statements, sql::HOW_MUCH, &params, |row| {
+        Ok((int(row, 0)?, int(row, 1)?))
     })?;
-    Ok(conflicts)
+    let (connections, others) = counts.unwrap_or_default();
+    there.connections = connections.unsigned_abs();
+    if connections + others > most {
+        there.conflicts.add(Conflict::TooMuch);
+    }
+    if crosses {
+        statements.query(sql::PARTED, &[tenant, anonymous], &mut |row| {
+            there.conflicts.add(parted(row)?);
+            Ok(ControlFlow::Continue(()))
+        })?;
+    }
+    Ok(there)
 }
 
 /// `?1` and `?2` of the statements.
