@@ -70,7 +70,7 @@ pub const WALK_MICROS: i64 = 5_000_000;
 /// Steps that such a call begins at most. A step of the Worker's store makes up to six requests to Durable Objects, and
 /// Cloudflare's free plan allows 50 for one call.
 pub const WALK_STEPS: usize = 8;
-/// Connections, attachments and members of workspaces, in all, that are handed over in one transaction of a Durable Object:
+/// Connections, attachments, workspaces and members, in all, that are handed over in one transaction of a Durable Object:
 /// far less than the 30 seconds allow that Cloudflare gives it.
 pub const ADOPTED_APART: usize = 20_000;
 /// Workspaces that the 409 of `delete` names before "and N more".

@@ -20,6 +20,8 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use house::{Clock, CountingKv, Line, SECOND, house};
 use http::Request;
+use patchbay_core::adoption::NewOwner;
+use patchbay_core::adoption::apart::{Apart as _, Ask, Decided, InTheWay, Run, Told};
 use patchbay_core::api::{Config, Patchbay};
 use patchbay_core::identity::Authentication;
 use patchbay_core::limits;
@@ -755,7 +757,7 @@ async fn more_than_one_transaction_is_sure_to_take_is_refused() {
     let Ended::Refused(why) = scene.adopt("acme", "ann", false).await else {
         panic!("adopted")
     };
-    assert!(why.contains("more than 20000 connections"), "{why}");
+    assert!(why.contains("more than 20000 connections, attachments"), "{why}");
     scene.store.delete(&anonymous(), name("one too many")).await.unwrap();
     assert_eq!(scene.arrived(), 0);
 }
@@ -806,6 +808,64 @@ async fn a_run_that_a_rehearsal_or_another_run_came_between_is_over_however_its_
         assert_eq!(scene.held("acme").await.len(), 8_000, "{other}");
         assert_eq!((scene.held("default").await.len(), scene.arrived()), (0, 0), "{other}");
     }
+}
+
+/// Message by message, late ones and repeated ones among them.
+#[tokio::test]
+async fn who_is_expected_no_more_never_is_again_and_what_has_ended_does_not_freeze() {
+    let scene = Scene::furnished().await;
+    let (default, acme) = (anonymous().tenant, admin("acme").tenant);
+    let to = NewOwner {
+        tenant: acme.clone(),
+        subject: person_named("ann"),
+    };
+    let run = |adoption, run| Run { adoption, run };
+    let (a, b, c, rehearsal) = (run(1, 1), run(1, 2), run(1, 3), run(9, 9));
+    let ask = async |tenant: &Tenant, ask: Ask| scene.store.ask(tenant, ask).await.unwrap();
+    let has_room = async |run| ask(&acme, Ask::Arrive(run, Vec::new())).await == Told::Yes(true);
+    let decided = async |run| {
+        let there = InTheWay {
+            connections: 3,
+            ..InTheWay::default()
+        };
+        ask(&acme, Ask::Decide(to.clone(), run, there, false)).await
+    };
+
+    assert_eq!(ask(&default, Ask::Freeze(to.clone(), a)).await, Told::Frozen(a));
+    ask(&acme, Ask::Expect(a, false)).await;
+    assert!(has_room(a).await);
+    ask(&acme, Ask::Expect(rehearsal, true)).await;
+    assert!(
+        has_room(a).await && !has_room(rehearsal).await,
+        "a rehearsal takes no run's room"
+    );
+
+    assert_eq!(
+        ask(&default, Ask::Freeze(to.clone(), run(2, 2))).await,
+        Told::Frozen(run(1, 2))
+    );
+    ask(&acme, Ask::Expect(b, false)).await;
+    for _ in 0..2 {
+        ask(&acme, Ask::Expect(a, false)).await;
+        assert!(has_room(b).await && !has_room(a).await, "whoever lost it gets no other");
+        assert_eq!(decided(a).await, Told::Decided(Decided::Overtaken));
+    }
+    assert_eq!(ask(&default, Ask::Conflicts(Some(a), true)).await, Told::InTheWay(None));
+
+    // Given up, by whom had it and before whom never did.
+    for run in [b, c] {
+        assert_eq!(ask(&acme, Ask::Forget(run)).await, Told::Adopted(None));
+        ask(&acme, Ask::Expect(run, false)).await;
+        assert!(!has_room(run).await);
+        assert_eq!(decided(run).await, Told::Decided(Decided::Overtaken));
+    }
+    ask(&default, Ask::Thaw(a)).await;
+    assert!(scene.is_frozen(), "that was not the last run");
+    ask(&default, Ask::Thaw(b)).await;
+    assert!(!scene.is_frozen());
+    assert_eq!(ask(&default, Ask::Freeze(to.clone(), a)).await, Told::UnderWay(None));
+    assert!(!scene.is_frozen());
+    assert_eq!(scene.adopt("acme", "ann", false).await, ALL);
 }
 
 /// What has arrived is counted before what was left behind is taken away.

@@ -232,7 +232,10 @@ fn counted(totals: Totals) -> String {
 
 fn give_up_adoption(url: &Url, to: &NewOwner) -> anyhow::Result<()> {
     operator::give_up(url, to)?;
-    say(format_args!("Given up: nothing was adopted."));
+    say(format_args!(
+        "Nothing is under way for {} of {}.",
+        to.subject, to.tenant
+    ));
     Ok(())
 }
 

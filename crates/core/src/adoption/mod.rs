@@ -130,7 +130,7 @@ pub enum Conflict {
         workspace: WorkspaceId,
     },
     /// There is more than one transaction is sure to take.
-    #[error("there are more than {most} connections, attachments and members of workspaces", most = limits::ADOPTED_APART)]
+    #[error("there are more than {most} connections, attachments, workspaces and members", most = limits::ADOPTED_APART)]
     TooMuch,
     /// A member of the workspaces would be in too many.
     #[error("{0} would be in more than {most} workspaces", most = limits::WORKSPACES_PER_PERSON)]
