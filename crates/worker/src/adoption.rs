@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use patchbay_core::adoption::apart::{Ask, Decided, InTheWay, Part, Run, Told};
 use patchbay_core::adoption::{Adopted, Conflicts, NewOwner, Refusal};
 use patchbay_core::identity::Authentication;
-use patchbay_core::model::{ConnectionId, KeyId, Sealed, Subject};
+use patchbay_core::model::{Caller, ConnectionId, KeyId, Sealed, Subject};
 use patchbay_core::rotation::Counted;
 use patchbay_core::store::StoreError;
 use patchbay_sql::adoption::{self, apart};
@@ -340,22 +340,28 @@ pub(crate) fn decide(
 fn hand_over(statements: &dyn Statements, to: &NewOwner, conflicts: Conflicts) -> Result<Adopted, Unkept> {
     let from = to.previous()?;
     let crosses = from.tenant != to.tenant;
-    let mut last = String::new();
-    while crosses {
-        let parts = all(statements, ARRIVED, &[last.as_str().into(), AT_ONCE.into()], |row| {
-            Ok((text(row, 0)?.to_owned(), decode(blob(row, 1)?)?))
-        })?;
-        let Some((what, _)) = parts.last() else { break };
-        last.clone_from(what);
-        for (_, part) in parts {
-            apart::arrive(statements, &from, part)?;
-        }
-    }
     // Within a tenant it is all there, but for what the new owner's details are sealed to.
+    if crosses {
+        put_in_place(statements, &from)?;
+    }
     adoption::hand_over(statements, &from, to, conflicts, &mut |record| match crosses {
         true => Ok(record.sealed),
         false => Ok(sealed(statements, record.id)?),
     })
+}
+
+fn put_in_place(statements: &dyn Statements, from: &Caller) -> Result<(), StoreError> {
+    let mut last = String::new();
+    loop {
+        let parts = all(statements, ARRIVED, &[last.as_str().into(), AT_ONCE.into()], |row| {
+            Ok((text(row, 0)?.to_owned(), decode(blob(row, 1)?)?))
+        })?;
+        let Some((what, _)) = parts.last() else { return Ok(()) };
+        last.clone_from(what);
+        for (_, part) in parts {
+            apart::arrive(statements, from, part)?;
+        }
+    }
 }
 
 /// How a connection is sealed for its new owner.
