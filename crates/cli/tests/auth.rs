@@ -310,7 +310,7 @@ async fn the_operators_calls_are_held_to_the_contract_over_http() {
     };
     let target = Address::new(&format!("http://{}", server.address)).unwrap();
     let report = run(&target, setting, &operator_cases(), |_, _| true).await;
-    assert!(report.failed.is_empty() && report.passed == 5, "{report:#?}");
+    assert!(report.failed.is_empty() && report.passed == 6, "{report:#?}");
     server.stop();
 }
 

@@ -113,7 +113,9 @@ async fn replace_one(table: &Table, replacement: Replacement) -> Result<bool, St
         .set_key(Some(Keys(&tenant).record(&name).item()))
         .update_expression(format!("SET {KEY_ID} = :key, {SEALED} = :sealed"))
         // Another connection may have the name by now, or another owner the connection.
-        .condition_expression(format!("{ID} = :id AND {OWNER} = :owner AND {KEY_ID} = :expected"))
+        .condition_expression(format!("{ID} = :id AND #owner = :owner AND {KEY_ID} = :expected"))
+        // A word of DynamoDB's own.
+        .expression_attribute_names("#owner", OWNER)
         .expression_attribute_values(":key", text(sealed.key_id.as_str()))
         .expression_attribute_values(":sealed", binary(sealed.bytes))
         .expression_attribute_values(":id", binary(*id.as_bytes()))
