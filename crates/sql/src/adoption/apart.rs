@@ -55,7 +55,7 @@ fn of(from: &Caller) -> [Value<'_>; 2] {
 }
 
 /// A walk over what `from` has: the counter of workspaces first, then the workspaces, each kind by itself, then the
-/// connections. See [`Apart::leaving`](patchbay_core::adoption::apart::Apart::leaving).
+/// connections. See [`Ask::Leaving`](patchbay_core::adoption::apart::Ask::Leaving).
 ///
 /// # Errors
 /// What the database reports, or what is stored is damaged.
