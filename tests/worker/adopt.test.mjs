@@ -1,26 +1,9 @@
 // What was stored while authentication was off is given away by an operator, over a Worker in use.
 
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
 import test from 'node:test';
-import { promisify } from 'node:util';
 
-import { bearer, folder, ok, start } from './home.mjs';
-
-const run = promisify(execFile);
-
-/** Runs `patchbay`; what it prints, says and ends with. */
-async function patchbay(args, env = {}) {
-  const settings = { env: { PATH: process.env.PATH, HOME: '/nowhere', ...env } };
-  const { stdout, stderr, code = 0 } = await run(process.env.PATCHBAY, args, settings).catch((failed) => failed);
-  return { stdout, stderr, code };
-}
-
-/** A new token, and the entry that makes it good. */
-async function token(...args) {
-  const [, text, , , entry] = (await patchbay(['tokens', 'create', ...args])).stdout.split('\n');
-  return { text, entry };
-}
+import { bearer, folder, ok, patchbay, start, token } from './home.mjs';
 
 test('what was stored while authentication was off is given to somebody, as it was', async (t) => {
   const data = await folder(t);

@@ -1,11 +1,12 @@
 // The Worker as a process of its own: started on a folder, asked, listened to, stopped and killed.
 
-import { execFileSync, spawn } from 'node:child_process';
+import { execFile, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { promisify } from 'node:util';
 
 const here = import.meta.dirname;
 const { WORKER, WORKER_THAT_PANICS, WORKER_CONFIG, WORKER_SECRETS } = process.env;
@@ -15,6 +16,19 @@ export const bundles = { deployed: WORKER, panicking: WORKER_THAT_PANICS };
 
 /** The issuer of the testkit: settings, and tokens under their names. */
 export const issuer = () => JSON.parse(execFileSync(process.env.ISSUER, { encoding: 'utf8' }));
+
+/** Runs `patchbay`; what it prints, says and ends with. */
+export async function patchbay(args, env = {}) {
+  const settings = { env: { PATH: process.env.PATH, HOME: '/nowhere', ...env } };
+  const { stdout, stderr, code = 0 } = await promisify(execFile)(process.env.PATCHBAY, args, settings).catch((failed) => failed);
+  return { stdout, stderr, code };
+}
+
+/** A new token, and the entry that makes it good. */
+export async function token(...args) {
+  const [, text, , , entry] = (await patchbay(['tokens', 'create', ...args])).stdout.split('\n');
+  return { text, entry };
+}
 
 /** What a request brings beside its body where its caller has this token. */
 export const bearer = (token) => ({ headers: { authorization: `Bearer ${token}` } });

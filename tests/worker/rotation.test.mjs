@@ -1,31 +1,20 @@
 // Keys are rotated by an operator at their own machine, over a Worker in use.
 
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
 import test from 'node:test';
-import { promisify } from 'node:util';
 
-import { folder, ok, start } from './home.mjs';
+import { folder, ok, patchbay, start, token } from './home.mjs';
 
-const run = promisify(execFile);
 const secret = (letter) => letter.repeat(43);
-
-/** Runs `patchbay`; what it prints, says and ends with. */
-async function patchbay(args, env = {}) {
-  const settings = { env: { PATH: process.env.PATH, HOME: '/nowhere', ...env } };
-  const { stdout, stderr, code = 0 } = await run(process.env.PATCHBAY, args, settings).catch((failed) => failed);
-  return { stdout, stderr, code };
-}
 
 test('keys are rotated over HTTP, and what KV may show late keeps the old one in the count', async (t) => {
   const data = await folder(t);
-  const printed = (await patchbay(['tokens', 'create', '--subject', 'on call', '--operator'])).stdout;
-  const [, token, , , entry] = printed.split('\n');
-  const settings = { PATCHBAY_OPERATOR_TOKENS: entry, PATCHBAY_EDGE_MAX_AGE: '86400' };
+  const operator = await token('--subject', 'on call', '--operator');
+  const settings = { PATCHBAY_OPERATOR_TOKENS: operator.entry, PATCHBAY_EDGE_MAX_AGE: '86400' };
   const startWith = (keys) => start(t, data, { settings: { ...settings, PATCHBAY_KEYS: keys } });
   const [old, newer] = [`old:${secret('A')}`, `new:${secret('B')}`];
   const keys = (home, what) =>
-    patchbay(['keys', what, '--url', home.url], { PATCHBAY_OPERATOR_TOKEN: token });
+    patchbay(['keys', what, '--url', home.url], { PATCHBAY_OPERATOR_TOKEN: operator.text });
 
   const before = await startWith(old);
   const names = Array.from({ length: 30 }, (_, number) => `connection-${number}`);
@@ -51,7 +40,7 @@ test('keys are rotated over HTTP, and what KV may show late keeps the old one in
   assert.equal(again.code, 1, again.stdout);
   assert.equal(again.stdout, 'new: 2 records\nold: 30 records; it seals what is new\n');
   assert.match(again.stderr, /Sealed again: 30 records\..*\n.*KV may show late/);
-  assert.ok(!back.output.includes(token.slice(-20)));
+  assert.ok(!back.output.includes(operator.text.slice(-20)));
   await back.stop();
 
   // Nothing else needs it.

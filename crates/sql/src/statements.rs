@@ -209,8 +209,8 @@ statements! {
           WHERE m.tenant = ?1 AND NOT (m.kind = 0 AND m.subject = ?2)
           GROUP BY m.kind, m.subject HAVING among > ?4";
     WORKSPACES_BY = "SELECT id FROM workspace WHERE tenant = ?1 AND created_by = ?2 ORDER BY id";
-    /// `?4` the new owner. Within a tenant they have nothing to do but the first; from one to another it is the last three,
-    /// in this order: a member or an attachment always has its workspace.
+    /// `?4` the new owner. Within a tenant this is all there is to do with workspaces. From one to another it is the next
+    /// three, in this order, so that a member and an attachment always have theirs.
     HAND_WORKSPACES = "UPDATE workspace SET created_by = ?4 WHERE tenant = ?1 AND created_by = ?2";
     COPY_WORKSPACES = "INSERT INTO workspace (tenant, created_by, id, name, created_at)
           SELECT ?3, ?4, id, name, created_at FROM workspace WHERE tenant = ?1 AND created_by = ?2";

@@ -303,7 +303,7 @@ impl Unkept {
     }
 }
 
-/// [`Ask::Decide`]. `conflicts` are those that only the other object sees.
+/// [`Ask::Decide`]. `there` is what only the other object sees.
 pub(crate) fn decide(
     statements: &dyn Statements,
     to: &NewOwner,
