@@ -507,7 +507,11 @@ fn worker_canaries(cache: &Cache) -> anyhow::Result<()> {
     ];
     for (ring, task) in rings.iter().zip(tasks) {
         let mut told: Vec<_> = callers.iter().map(|(name, text)| (&**name, &**text)).collect();
-        told.extend([("PATCHBAY_LOG", "requests"), ("PATCHBAY_KEYS", ring)]);
+        told.extend([
+            ("PATCHBAY_LOG", "requests"),
+            ("PATCHBAY_KEYS", ring),
+            ("PATCHBAY_ADOPT_TENANT", "adopters"),
+        ]);
         let mut serve = worker.serve_with(&data, &told);
         let server = Server::start(serve.stderr(log.try_clone()?))?;
         let mut fly = command(&canaries);

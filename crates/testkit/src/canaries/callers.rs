@@ -12,6 +12,9 @@ use crate::operator::{self, Always};
 /// Signed tokens that are brought in turns.
 const SIGNED: usize = 20;
 
+/// The tenant that is given what callers make, by a home that is told that it may be (`PATCHBAY_ADOPT_TENANT`).
+pub(super) const ADOPTERS: &str = "adopters";
+
 /// An issuer's tokens of every kind and an opaque one, which make an admin of all that callers make where nobody is asked
 /// for a token, and an operator's token. What a home is told of them is the same in every process: one may tell it, and
 /// another bring the tokens.

@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use patchbay_core::api;
 
 use super::Canaries;
+use super::callers::ADOPTERS;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// What the names of connections begin with, which are no secret: who looks for canaries in what a home keeps should
@@ -200,8 +201,7 @@ impl<'c> Flight<'c> {
             let request = self.post(operation, &operator, "{}");
             self.expect_if_there(&request)?;
         }
-        let request = self.post("admin/adopt", &operator, "{\"tenant\":\"other\",\"owner\":\"ann\"}");
-        self.send(&request)?;
+        self.adopt(&operator)?;
         let (_, details) = self.details("an operator's details");
         let create = format!("{{\"name\":\"n\",\"type\":\"K\",\"details\":{details}}}");
         let request = self.post("connections/create", &operator, &create);
@@ -212,6 +212,24 @@ impl<'c> Flight<'c> {
         Ok(())
     }
 
+    /// Rehearses that all that is there is given to another tenant's; does so once.
+    fn adopt(&mut self, operator: &str) -> anyhow::Result<()> {
+        let is_rehearsal = self.round != 1;
+        let fields = format!("\"tenant\":\"{ADOPTERS}\",\"owner\":\"ann\",\"dry_run\":{is_rehearsal}");
+        self.call("admin/adopt", &format!("{{{fields}}}"), 403)?;
+        let mut next = String::new();
+        loop {
+            let request = self.post("admin/adopt", operator, &format!("{{{fields}{next}}}"));
+            let answer = self.expect_if_there(&request)?;
+            let Some((_, cursor)) = answer.split_once("\"next_cursor\":\"") else {
+                ensure!(!answer.contains("\"adopted\":null"), "nothing is adopted");
+                return Ok(());
+            };
+            let cursor = cursor.split('"').next().unwrap_or_default();
+            next = format!(",\"cursor\":\"{cursor}\"");
+        }
+    }
+
     /// Calls an operation as somebody who is let in.
     pub(super) fn call(&mut self, operation: &str, body: &str, status: u16) -> anyhow::Result<String> {
         let request = self.request(operation, "", body);
@@ -219,14 +237,14 @@ impl<'c> Flight<'c> {
     }
 
     /// Sends a request for what a home need not have, to which the answer may show no secret.
-    fn expect_if_there(&mut self, request: &[u8]) -> anyhow::Result<()> {
-        let (_, status) = self.send(request)?;
+    fn expect_if_there(&mut self, request: &[u8]) -> anyhow::Result<String> {
+        let (answer, status) = self.send(request)?;
         let operation = operation(request);
         ensure!(
             matches!(status, Some(200 | 501)),
             "{operation:?} is answered {status:?}"
         );
-        Ok(())
+        Ok(answer)
     }
 
     /// A request by somebody who is let in.

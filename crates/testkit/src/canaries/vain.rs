@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::callers::ADOPTERS;
 use super::{Flight, Landed};
 
 /// An id that nothing has.
@@ -49,8 +50,8 @@ impl Flight<'_> {
                 let request = self.post(operation, &operator, "{}");
                 self.send(&request)?;
             }
-            let adopt = "{\"tenant\":\"acme\",\"owner\":\"ann\",\"dry_run\":true}";
-            let request = self.post("admin/adopt", &operator, adopt);
+            let adopt = format!("{{\"tenant\":\"{ADOPTERS}\",\"owner\":\"ann\",\"dry_run\":true}}");
+            let request = self.post("admin/adopt", &operator, &adopt);
             self.send(&request)?;
             let bearer = self.bearer();
             let request = self.get("/readyz", &bearer);
