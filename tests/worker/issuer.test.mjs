@@ -95,14 +95,19 @@ test('keys are found by discovery, with one question for many calls at once', as
     assert.deepEqual(await statuses(home, times(MANY, () => issuer.bearer())), [200]);
   }
   assert.deepEqual(issuer.asked, { [DOCUMENT]: 1, [KEYS]: 1 });
-  assert.match(home.output, /"the issuer gave its keys","url":"http:\S+\/keys","keys":1/);
+  assert.match(home.output, /"the issuer gave its keys","url":"http:\S+\/keys","keys":1,"fresh_seconds":3600}/);
 });
 
-test('keys are found at an address that is given', async (t) => {
+test('keys are found at an address that is given, and count as fresh for as long as the issuer says', async (t) => {
   const issuer = await Issuer.start(t);
+  const good = issuer.answers[KEYS];
+  issuer.answers[KEYS] = (response) => good(response.setHeader('cache-control', 'max-age=600'));
   const home = await issuer.home(t, { PATCHBAY_JWKS_URL: issuer.url + KEYS });
-  assert.equal((await list(home, issuer.bearer())).status, 200);
+  const answer = await list(home, issuer.bearer());
+  assert.equal(answer.status, 200);
   assert.deepEqual(issuer.asked, { [DOCUMENT]: 0, [KEYS]: 1 });
+  await answer.entry;
+  assert.match(home.output, /"the issuer gave its keys","url":"http:\S+\/keys","keys":1,"fresh_seconds":600}/);
 });
 
 test('callers who go away while the issuer is asked leave the answer to the others', async (t) => {
@@ -174,7 +179,7 @@ test('redirects are not followed', async (t) => {
   assert.deepEqual(issuer.asked, { [DOCUMENT]: 1, [KEYS]: 1 });
 });
 
-test('an issuer that is away is asked again, and for unknown keys no more often', async (t) => {
+test('an issuer that is away is asked again, for unknown keys no more often, and known keys go on', async (t) => {
   const issuer = await Issuer.start(t);
   const home = await issuer.home(t);
   await issuer.close();
@@ -182,16 +187,35 @@ test('an issuer that is away is asked again, and for unknown keys no more often'
   assert.equal(refused.status, 503);
   assert.match(refused.headers.get('retry-after'), /^\d+$/);
   await issuer.listen();
-  const taken = async () => (await list(home, issuer.bearer())).status === 200 || undefined;
+  let from;
+  const taken = async () => {
+    from = Date.now();
+    return (await list(home, issuer.bearer())).status === 200 || undefined;
+  };
   await eventually(taken, 'its tokens are never taken');
   assert.deepEqual(issuer.asked, { [DOCUMENT]: 1, [KEYS]: 1 });
 
-  const unknown = times(MANY, (number) => issuer.bearer(`unknown-${number}`));
-  assert.deepEqual(await statuses(home, unknown), [401]);
-  assert.equal(issuer.asked[KEYS], 1);
+  for (let batch = 0; batch < 100; batch += 1) {
+    const unknown = times(100, (number) => issuer.bearer(`unknown-${batch}-${number}`));
+    assert.deepEqual(await statuses(home, unknown), [401]);
+    const most = 1 + Math.floor((Date.now() - from) / 30_000);
+    assert.ok(issuer.asked[KEYS] <= most, `${issuer.asked[KEYS]} times instead of ${most}`);
+  }
+
+  await issuer.close();
+  const known = async () => assert.deepEqual(await statuses(home, [issuer.bearer(), issuer.bearer('unknown')]), [200, 401]);
+  const inVain = await eventually(async () => {
+    await known();
+    return home.output.split('\n').find((line) => line.includes('those that are known go on'));
+  }, 'it is not asked again');
+  assert.equal(JSON.parse(inVain).level, 'WARN');
+  await known();
+
   const old = issuer.bearer();
+  const before = { ...issuer.asked };
   issuer.rotate('second');
+  await issuer.listen();
   await eventually(taken, 'the new key is never taken');
   assert.equal((await list(home, old)).status, 401);
-  assert.equal(issuer.asked[KEYS], 2);
+  assert.deepEqual(issuer.asked, { [DOCUMENT]: before[DOCUMENT] + 1, [KEYS]: before[KEYS] + 1 });
 });

@@ -8,11 +8,12 @@ mod common;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use patchbay_core::api::Host as _;
-use patchbay_core::model::{Caller, Subject, Tenant};
 use patchbay_testkit::SystemHost;
 use patchbay_testkit::issuer::{AUDIENCE, By, Issuer, Manner, Published};
+use patchbay_testkit::sample::caller;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -34,13 +35,11 @@ fn with_issuer(data: &Path, name: &str) -> Command {
 
 /// The whole answer to a list with this issuer's token.
 fn list(server: &Server, issuer: &Issuer) -> String {
-    let ann = Caller {
-        tenant: Tenant::new("acme").unwrap(),
-        subject: Subject::new("ann").unwrap(),
-        email: None,
-        admin: false,
-    };
-    let token = issuer.token(By::Es256, &ann, SystemHost.now());
+    let ann = caller("acme", "ann", false);
+    list_with(server, &issuer.token(By::Es256, &ann, SystemHost.now()))
+}
+
+fn list_with(server: &Server, token: &str) -> String {
     let request = format!(
         "POST /v1/api/connections/list HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nauthorization: Bearer {token}\r\ncontent-length: 2\r\n\r\n{{}}"
     );
@@ -62,23 +61,37 @@ async fn keys_are_fetched_once_from_the_address_given_or_found_and_outlive_their
         if by_address {
             command.env("PATCHBAY_JWKS_URL", published.keys_url());
         }
+        published.say("max-age=7200");
+        let asked = Instant::now();
         let server = Server::spawn(command);
         for _ in 0..50 {
             assert_eq!(status(&list(&server, &issuer)), "200");
         }
         let forger = Issuer::other().named(&published.name());
         assert_eq!(status(&list(&server, &forger)), "401");
-        for number in 0..50 {
-            let unknown = Issuer::other().named(&published.name()).rotated(&format!("-{number}"));
-            assert_eq!(status(&list(&server, &unknown)), "401");
+        if by_address {
+            assert_eq!((published.sets(), published.documents()), (1, 0));
+            continue;
         }
-        assert_eq!(published.sets(), 1);
-        assert_eq!(published.documents(), usize::from(!by_address));
+        let unknown = |count| issuer.by_unknown_keys(count, &caller("acme", "ann", false), SystemHost.now());
+        for token in unknown(10_000) {
+            assert_eq!(status(&list_with(&server, &token)), "401");
+        }
+        let most = 1 + asked.elapsed().as_secs() / 30;
+        assert!(published.sets() as u64 <= most, "{} sets", published.sets());
+        assert_eq!(published.documents(), published.sets());
         drop(published);
+        // It is asked in vain.
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        for token in unknown(10) {
+            assert_eq!(status(&list_with(&server, &token)), "401");
+        }
         assert_eq!(status(&list(&server, &issuer)), "200");
         let (code, log) = server.stop();
         assert_eq!(code, Some(0));
-        assert!(log.contains("the issuer gave its keys"), "{log}");
+        let gave = log.lines().find(|line| line.contains("the issuer gave its keys"));
+        assert!(gave.is_some_and(|line| line.contains("7200")), "{log}");
+        assert!(log.contains("those that are known go on"), "{log}");
     }
 }
 

@@ -37,7 +37,7 @@ async fn run(client: Client, host: impl Host, mut errand: Errand) {
         };
         match errand.answered(host.now(), answer) {
             Outcome::Next(next) => errand = next,
-            Outcome::Keys(keys) => {
+            Outcome::Keys { keys, fresh_seconds } => {
                 for key in keys.left_out() {
                     tracing::info!(url, key_id = key.id, why = key.why, "a key of the issuer is left out");
                 }
@@ -46,7 +46,7 @@ async fn run(client: Client, host: impl Host, mut errand: Errand) {
                         url,
                         "the issuer has no keys that tokens may be signed with: none is taken"
                     ),
-                    keys => tracing::info!(url, keys, "the issuer gave its keys"),
+                    keys => tracing::info!(url, keys, fresh_seconds, "the issuer gave its keys"),
                 }
                 return;
             }

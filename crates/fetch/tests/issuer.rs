@@ -14,8 +14,9 @@ use patchbay_core::identity::fetched::{Fetched, Renewal};
 use patchbay_core::identity::oidc::{ClaimPath, Oidc, Rules};
 use patchbay_core::identity::source::{Source, Url};
 use patchbay_core::identity::{Authentication, Unauthenticated};
-use patchbay_core::model::{Caller, Subject, Tenant, Timestamp};
+use patchbay_core::model::{Caller, Timestamp};
 use patchbay_testkit::issuer::{AUDIENCE, By, Issuer, Manner, Published};
+use patchbay_testkit::sample::caller;
 
 const HOUR: i64 = 3_600;
 /// Every manner but the good one and that which takes time.
@@ -42,6 +43,10 @@ impl Host for Clock {
     }
 
     fn fill(&self, _: &mut [u8]) {}
+}
+
+fn ann() -> Caller {
+    caller("acme", "ann", false)
 }
 
 /// What takes an issuer's tokens.
@@ -83,13 +88,11 @@ impl Home {
 
     /// Whether this issuer's token is taken.
     async fn takes(&self, issuer: &Issuer) -> Result<Caller, Unauthenticated> {
-        let ann = Caller {
-            tenant: Tenant::new("acme").unwrap(),
-            subject: Subject::new("ann").unwrap(),
-            email: None,
-            admin: false,
-        };
-        let token = issuer.token(By::Es256, &ann, self.clock.now());
+        self.takes_token(&issuer.token(By::Es256, &ann(), self.clock.now()))
+            .await
+    }
+
+    async fn takes_token(&self, token: &str) -> Result<Caller, Unauthenticated> {
         let headers = HeaderMap::from_iter([(AUTHORIZATION, format!("Bearer {token}").parse().unwrap())]);
         self.authentication.caller(&headers, self.clock.now()).await
     }
@@ -147,7 +150,8 @@ async fn ten_thousand_unknown_keys_cause_one_fetch_in_30_seconds() {
     home.clock.forward(HOUR / 2);
     let unknown = home.rotated(&published, "-unknown");
     for fetches in 2..=4 {
-        let refused = join_all((0..10_000).map(|_| home.takes(&unknown))).await;
+        let tokens = home.issuer.by_unknown_keys(10_000, &ann(), home.clock.now());
+        let refused = join_all(tokens.iter().map(|token| home.takes_token(token))).await;
         assert!(
             refused
                 .iter()
@@ -159,6 +163,26 @@ async fn ten_thousand_unknown_keys_cause_one_fetch_in_30_seconds() {
         assert_eq!(published.sets(), fetches);
         home.takes_its_own().await.unwrap();
         home.clock.forward(1);
+    }
+}
+
+#[tokio::test]
+async fn keys_are_fresh_for_as_long_as_their_issuer_says() {
+    for (says, seconds) in [
+        ("public, max-age=600", 600),
+        ("no-store", 300),
+        ("max-age=99999", 21_600),
+    ] {
+        let (home, published) = Home::and_issuer().await;
+        published.say(says);
+        home.takes_its_own().await.unwrap();
+        home.clock.forward(seconds / 5 * 4 - 1);
+        home.takes_its_own().await.unwrap();
+        assert_eq!(published.sets(), 1, "{says}");
+        // Nobody asked for them in the last fifth of that time: whoever comes thereafter waits.
+        home.clock.forward(seconds / 5 + 1);
+        home.takes_its_own().await.unwrap();
+        assert_eq!(published.sets(), 2, "{says}");
     }
 }
 

@@ -178,7 +178,12 @@ pub enum Outcome {
     /// There is another thing to ask.
     Next(Errand),
     /// The issuer has these keys, which count from now on.
-    Keys(Arc<KeySet>),
+    Keys {
+        /// Its keys.
+        keys: Arc<KeySet>,
+        /// Seconds until they are asked for again at the latest, if a token arrives.
+        fresh_seconds: i64,
+    },
     /// It failed.
     Failed {
         /// Why.
@@ -204,8 +209,9 @@ impl Errand {
         let why = match judged {
             Ok(Judged::Keys { keys, max_age }) => {
                 let keys = Arc::new(keys);
-                if state.life.answered(self.number, now, Arc::clone(&keys), max_age) {
-                    return Outcome::Keys(keys);
+                let taken = state.life.answered(self.number, now, Arc::clone(&keys), max_age);
+                if let Some(fresh_seconds) = taken {
+                    return Outcome::Keys { keys, fresh_seconds };
                 }
                 "the answer to a later question came before".to_owned()
             }
@@ -324,7 +330,10 @@ mod tests {
             };
             assert_eq!(errand.url(), "https://keys.example/a");
             assert!((&mut token).now_or_never().is_none());
-            assert!(matches!(errand.answered(NOW, answer(set(&["a"]))), Outcome::Keys(_)));
+            assert!(matches!(
+                errand.answered(NOW, answer(set(&["a"]))),
+                Outcome::Keys { .. }
+            ));
             assert!(token.now_or_never().unwrap().unwrap().names("a"));
         }
     }
@@ -378,7 +387,10 @@ mod tests {
             drop(tokens.remove(0));
             tokens.push(Box::pin(keys.keys(Some("x"), now)));
             assert!(tokens.last_mut().unwrap().now_or_never().is_none());
-            assert!(matches!(errand.answered(now, answer(set(&[known]))), Outcome::Keys(_)));
+            assert!(matches!(
+                errand.answered(now, answer(set(&[known]))),
+                Outcome::Keys { .. }
+            ));
             assert!(
                 tokens
                     .into_iter()
@@ -410,7 +422,7 @@ mod tests {
         });
         assert!(matches!(
             errand.answered(later(31), answer(set(&["new"]))),
-            Outcome::Keys(_)
+            Outcome::Keys { .. }
         ));
         let outcome = lost.answered(later(32), answer(set(&["old"])));
         assert!(matches!(outcome, Outcome::Failed { known: true, .. }), "{outcome:?}");

@@ -97,23 +97,30 @@ impl Life {
     }
 
     /// Takes the issuer's keys as this errand brings them, with the `max-age` that they came with. Those that are not
-    /// among them are gone. An errand that was lost may come back all the same: says whether there are no keys of a later
-    /// one, which stay.
-    pub(super) fn answered(&mut self, errand: u64, now: Timestamp, keys: Arc<KeySet>, max_age: Option<u64>) -> bool {
+    /// among them are gone. An errand that was lost may come back all the same: keys of a later one stay. Gives for how many
+    /// seconds they are fresh, if they are taken.
+    pub(super) fn answered(
+        &mut self,
+        errand: u64,
+        now: Timestamp,
+        keys: Arc<KeySet>,
+        max_age: Option<u64>,
+    ) -> Option<i64> {
         if self.held.as_ref().is_some_and(|held| held.errand > errand) {
-            return false;
+            return None;
         }
         let said = max_age.map(|seconds| i64::try_from(seconds).unwrap_or(i64::MAX));
         let seconds = said.unwrap_or(KEYS_FRESH_UNSAID_SECONDS);
+        let fresh_seconds = seconds.clamp(*KEYS_FRESH_SECONDS.start(), *KEYS_FRESH_SECONDS.end());
         self.held = Some(Held {
             keys,
             errand,
             answered: now,
-            fresh_seconds: seconds.clamp(*KEYS_FRESH_SECONDS.start(), *KEYS_FRESH_SECONDS.end()),
+            fresh_seconds,
         });
         self.asking &= errand != self.errand;
         self.failures = 0;
-        true
+        Some(fresh_seconds)
     }
 
     /// Takes it that this errand brings no answer that could be used.
@@ -211,10 +218,10 @@ mod tests {
             life.errand()
         });
         life.failed(first);
-        assert!(life.answered(second, at(61), set(), None));
+        assert!(life.answered(second, at(61), set(), None).is_some());
         assert_eq!(life.arrival(at(61), true), WAIT, "the third is under way");
-        assert!(life.answered(third, at(62), set(), None));
-        assert!(!life.answered(second, at(63), set(), None));
+        assert!(life.answered(third, at(62), set(), None).is_some());
+        assert_eq!(life.answered(second, at(63), set(), None), None);
         life.failed(second);
         assert_eq!(life.arrival(at(89), true), GO_ON);
         assert_eq!(life.arrival(at(90), true), ASK_AND_WAIT, "none has failed");

@@ -223,7 +223,17 @@ impl Issuer {
 
     /// A right token for this caller, which ends in an hour.
     pub fn token(&self, by: By, caller: &Caller, now: Timestamp) -> String {
-        let header = json!({ "alg": by.algorithm(), "kid": self.key_id(by), "typ": "JWT" });
+        self.token_by(by, &self.key_id(by), caller, now)
+    }
+
+    /// So many tokens that say to be signed by keys which it does not have, each by another one.
+    pub fn by_unknown_keys(&self, count: usize, caller: &Caller, now: Timestamp) -> Vec<String> {
+        let token = |number| self.token_by(By::Es256, &format!("unknown-{number}"), caller, now);
+        (0..count).map(token).collect()
+    }
+
+    fn token_by(&self, by: By, key_id: &str, caller: &Caller, now: Timestamp) -> String {
+        let header = json!({ "alg": by.algorithm(), "kid": key_id, "typ": "JWT" });
         let mut claims = claims(now);
         claims["iss"] = self.name.as_str().into();
         claims["sub"] = caller.subject.as_str().into();

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use futures_util::stream;
-use http::header::LOCATION;
-use http::{Response, StatusCode};
+use http::header::{CACHE_CONTROL, LOCATION};
+use http::{HeaderValue, Response, StatusCode};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::Frame;
@@ -46,9 +46,17 @@ pub struct Published {
     shared: Arc<Shared>,
 }
 
+#[derive(Debug, Clone)]
+struct Answers {
+    manner: Manner,
+    keys: String,
+    /// What it says of how long they may be kept.
+    caching: Option<HeaderValue>,
+}
+
 #[derive(Debug)]
 struct Shared {
-    answers: Mutex<(Manner, String)>,
+    answers: Mutex<Answers>,
     documents: AtomicUsize,
     sets: AtomicUsize,
     pieces: AtomicUsize,
@@ -61,7 +69,11 @@ impl Published {
     /// Where there is no port to listen on.
     pub async fn start(keys: String) -> anyhow::Result<Self> {
         let shared = Arc::new(Shared {
-            answers: Mutex::new((Manner::Well, keys)),
+            answers: Mutex::new(Answers {
+                manner: Manner::Well,
+                keys,
+                caching: None,
+            }),
             documents: AtomicUsize::new(0),
             sets: AtomicUsize::new(0),
             pieces: AtomicUsize::new(0),
@@ -93,12 +105,17 @@ impl Published {
 
     /// Answers in this manner from now on.
     pub fn behave(&self, manner: Manner) {
-        self.shared.answers().0 = manner;
+        self.shared.answers().manner = manner;
     }
 
     /// Publishes this key set from now on.
     pub fn publish(&self, keys: String) {
-        self.shared.answers().1 = keys;
+        self.shared.answers().keys = keys;
+    }
+
+    /// Says from now on how long its keys may be kept: a `Cache-Control`.
+    pub fn say(&self, caching: &'static str) {
+        self.shared.answers().caching = Some(HeaderValue::from_static(caching));
     }
 
     /// How often it was asked for its discovery document.
@@ -120,12 +137,12 @@ impl Published {
 static PIECE: [u8; 64 * 1024] = [b' '; 64 * 1024];
 
 impl Shared {
-    fn answers(&self) -> MutexGuard<'_, (Manner, String)> {
+    fn answers(&self) -> MutexGuard<'_, Answers> {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn answer(self: Arc<Self>, path: &str, issuer: &str) -> Response<BoxBody<Bytes, Infallible>> {
-        let (manner, keys) = self.answers().clone();
+        let Answers { manner, keys, caching } = self.answers().clone();
         let document = |of: &str| json!({ "issuer": of, "jwks_uri": format!("{issuer}{KEYS}") }).to_string();
         // Where a redirect leads, all is well.
         let (path, manner) = match path.strip_prefix("/moved") {
@@ -144,7 +161,13 @@ impl Shared {
             _ => return status(StatusCode::NOT_FOUND),
         };
         match manner {
-            Manner::Well => text(well),
+            Manner::Well => {
+                let mut response = text(well);
+                if let Some(caching) = caching.filter(|_| path == KEYS) {
+                    response.headers_mut().insert(CACHE_CONTROL, caching);
+                }
+                response
+            }
             Manner::OtherIssuer if path == DOCUMENT => text(document("https://issuer.example")),
             Manner::OtherIssuer => text(well),
             Manner::Hangs => std::future::pending().await,

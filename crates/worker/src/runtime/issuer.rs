@@ -47,7 +47,7 @@ async fn run(mut errand: Errand) {
         let answer = ask(&url).await;
         match errand.answered(WorkerHost.now(), answer) {
             Outcome::Next(next) => errand = next,
-            Outcome::Keys(keys) => return log::fetched(&url, &keys),
+            Outcome::Keys { keys, fresh_seconds } => return log::fetched(&url, &keys, fresh_seconds),
             Outcome::Failed { why, known } => return log::not_fetched(&url, &why, known),
         }
     }

@@ -112,8 +112,8 @@ pub fn left_out(key: &LeftOut) {
     console_warn!("{}", serde_json::to_string(&line).unwrap_or_default());
 }
 
-/// Logs that the issuer gave these keys.
-pub fn fetched(url: &str, keys: &KeySet) {
+/// Logs that the issuer gave these keys, and for how many seconds they are fresh.
+pub fn fetched(url: &str, keys: &KeySet, fresh_seconds: i64) {
     for key in keys.left_out() {
         Issuer {
             key_id: key.id.as_deref(),
@@ -132,6 +132,7 @@ pub fn fetched(url: &str, keys: &KeySet) {
     };
     Issuer {
         keys: Some(keys.count()),
+        fresh_seconds: Some(fresh_seconds),
         ..line
     }
     .write();
@@ -163,6 +164,8 @@ struct Issuer<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     keys: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    fresh_seconds: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     key_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<&'a str>,
@@ -175,6 +178,7 @@ impl<'a> Issuer<'a> {
             message,
             url,
             keys: None,
+            fresh_seconds: None,
             key_id: None,
             why: None,
         }
