@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use common::{Server, done, patchbay, refused, upkeep};
+use common::{Server, audit, done, patchbay, refused, upkeep};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -68,6 +68,26 @@ fn what_is_acknowledged_is_in_the_trail_and_stays_there_when_the_server_is_kille
         "change connections/delete one done",
     ];
     assert_eq!(trail(data).lines().map(told).collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn each_call_leaves_one_record_in_the_trail() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path();
+    let mut serve = patchbay(data);
+    let request = audit::knows_ann(&mut serve, upkeep(data, &["tokens", "create"]));
+    let server = Server::spawn(serve);
+    let created = audit::call_all(&server, request);
+    server.stop();
+    let record = |line: &str| {
+        let mut line: Value = serde_json::from_str(line).unwrap();
+        let record = line["record"].as_object_mut().unwrap();
+        assert!(record.remove("at").unwrap().is_string());
+        line["record"].take()
+    };
+    let told: Vec<_> = trail(data).lines().map(record).collect();
+    assert_eq!(told, audit::expected(&created, "r1", "127.0.0.1"));
+    assert!(done(verify(data)).contains("Nothing is wrong."));
 }
 
 #[test]

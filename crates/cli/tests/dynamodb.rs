@@ -58,26 +58,11 @@ fn serve(table: &str) -> Command {
     command
 }
 
-/// One that logs nothing but audit records and knows one caller, ann of acme; and what makes her requests.
+/// A server that logs audit records alone and knows ann, and what a request of hers is.
 fn serve_ann(table: &str) -> (Command, impl Fn(&str, &str) -> String) {
-    let printed = done(command(
-        table,
-        &["tokens", "create", "--tenant", "acme", "--subject", "ann"],
-    ));
-    let lines: Vec<_> = printed.lines().collect();
-    let [_, token, _, _, entry] = lines[..] else {
-        panic!("{printed}");
-    };
     let mut serve = serve(table);
-    serve
-        .args(["--log", "off"])
-        .env("PATCHBAY_AUTH", "tokens")
-        .env("PATCHBAY_TOKENS", entry);
-    let head = format!("host: localhost\r\nconnection: close\r\nauthorization: Bearer {token}\r\nx-request-id: r1\r\n");
-    let request = move |operation: &str, body: &str| {
-        let length = body.len();
-        format!("POST /v1/api/{operation} HTTP/1.1\r\n{head}content-length: {length}\r\n\r\n{body}")
-    };
+    serve.args(["--log", "off"]);
+    let request = audit::knows_ann(&mut serve, command(table, &["tokens", "create"]));
     (serve, request)
 }
 
@@ -341,20 +326,8 @@ fn each_call_leaves_one_audit_record_in_the_log_though_nothing_else_is_logged() 
     make(&table);
     let (command, request) = serve_ann(&table);
     let server = Server::spawn(command);
-    let answers: Vec<_> = audit::CALLS
-        .into_iter()
-        .map(|(operation, body, status)| {
-            let answer = server.raw(request(operation, body).as_bytes());
-            assert!(
-                answer.starts_with(&format!("HTTP/1.1 {status} ")),
-                "{operation}: {answer}"
-            );
-            answer
-        })
-        .collect();
+    let created = audit::call_all(&server, request);
     assert_eq!(server.call("connections/list", "{}").0, 401);
-    let (_, created) = answers[0].split_once("\r\n\r\n").unwrap();
-    let created = serde_json::from_str(created).unwrap();
     let expected = audit::expected(&created, "r1", "127.0.0.1");
     assert_eq!(audit::records(&server.stop().1), expected);
 

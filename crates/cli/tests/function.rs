@@ -11,10 +11,10 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use patchbay_core::api::Host as _;
-use patchbay_core::model::{Caller, Subject, Tenant};
 use patchbay_testkit::canaries::{Callers, Canaries, Scanner, missed};
 use patchbay_testkit::issuer::{AUDIENCE, By, Issuer, Manner, Published};
 use patchbay_testkit::lambda::{EmptyDynamoDb, Function, Gateway, SecretsManager};
+use patchbay_testkit::sample::caller;
 use patchbay_testkit::{DynamoDbLocal, SystemHost};
 use serde_json::{Value, json};
 
@@ -173,7 +173,7 @@ async fn each_call_leaves_one_audit_record_in_the_log_though_nothing_else_is_log
     };
     let mut created = Value::Null;
     for (number, (operation, body, status)) in audit::CALLS.into_iter().enumerate() {
-        let reply = invoke(&mut function, &event(operation, body, ann)).await;
+        let reply = invoke(&mut function, &event(operation, &audit::body(body, &created), ann)).await;
         let reply: Value = serde_json::from_str(&reply).unwrap();
         assert_eq!(reply["statusCode"], status, "{operation}");
         if number == 0 {
@@ -186,7 +186,7 @@ async fn each_call_leaves_one_audit_record_in_the_log_though_nothing_else_is_log
     }
     let nobody = invoke(&mut function, &event("connections/list", "{}", &ann[1..])).await;
     assert!(nobody.contains("\"statusCode\":401"), "{nobody}");
-    assert_eq!(audit::records(&fs::read_to_string(&log).unwrap()).len(), 4);
+    assert_eq!(audit::records(&fs::read_to_string(&log).unwrap()).len(), 15);
 
     variables.truncate(4);
     variables.push(("PATCHBAY_AUTH", "off"));
@@ -219,6 +219,11 @@ impl Fetching {
         Issuer::other().named(&self.published.name()).rotated(generation)
     }
 
+    fn by_unknown_keys(&self, count: usize) -> Vec<String> {
+        let ann = caller("acme", "ann", false);
+        self.issuer.by_unknown_keys(count, &ann, SystemHost.now())
+    }
+
     async fn start(&self, test: &str) -> (Function, PathBuf) {
         let (function, log) = start(
             test,
@@ -238,14 +243,12 @@ impl Fetching {
 
 /// The reply to a call with a token of this issuer.
 async fn call(function: &mut Function, issuer: &Issuer) -> Value {
-    let ann = Caller {
-        tenant: Tenant::new("acme").unwrap(),
-        subject: Subject::new("ann").unwrap(),
-        email: None,
-        admin: false,
-    };
+    let ann = caller("acme", "ann", false);
+    call_with(function, &issuer.token(By::Es256, &ann, SystemHost.now())).await
+}
+
+async fn call_with(function: &mut Function, token: &str) -> Value {
     let mut event: Value = serde_json::from_str(EVENT).unwrap();
-    let token = issuer.token(By::Es256, &ann, SystemHost.now());
     event["headers"]["authorization"] = format!("Bearer {token}").into();
     serde_json::from_str(&invoke(function, &event.to_string()).await).unwrap()
 }
@@ -257,9 +260,8 @@ async fn an_issuers_keys_are_fetched_as_the_function_starts_and_unknown_ones_ask
     let (mut function, log) = home.start("keys").await;
     assert_eq!(home.published.sets(), 1);
     assert_eq!(call(&mut function, &home.issuer).await["statusCode"], 200);
-    for number in 0..300 {
-        let unknown = home.rotated(&format!("-unknown-{number}"));
-        assert_eq!(call(&mut function, &unknown).await["statusCode"], 401);
+    for token in home.by_unknown_keys(10_000) {
+        assert_eq!(call_with(&mut function, &token).await["statusCode"], 401);
     }
     let rotated = home.rotated("-2");
     home.published.publish(rotated.jwks());
@@ -273,6 +275,25 @@ async fn an_issuers_keys_are_fetched_as_the_function_starts_and_unknown_ones_ask
     assert_eq!(call(&mut function, &home.issuer).await["statusCode"], 401);
     let said = fs::read_to_string(&log).unwrap();
     assert!(said.contains("the issuer gave its keys"), "{said}");
+}
+
+#[tokio::test]
+async fn keys_that_are_known_outlive_their_issuer() {
+    let home = Fetching::new().await;
+    home.published.say("max-age=7200");
+    let (mut function, log) = home.start("outlived").await;
+    home.published.behave(Manner::Fails);
+    // It is asked in vain.
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    for token in home.by_unknown_keys(10) {
+        assert_eq!(call_with(&mut function, &token).await["statusCode"], 401);
+    }
+    assert_eq!(home.published.documents(), 2);
+    assert_eq!(call(&mut function, &home.issuer).await["statusCode"], 200);
+    let said = fs::read_to_string(&log).unwrap();
+    for part in ["\"fresh_seconds\":7200", "those that are known go on"] {
+        assert!(said.contains(part), "{said}");
+    }
 }
 
 #[tokio::test]

@@ -124,7 +124,7 @@ impl Store for AtOnce {
     }
 
     fn attach(&self, _: &Caller, attach: Attach) -> impl Future<Output = Result<AttachOutcome, StoreError>> {
-        at_once(AttachOutcome::Attached(attach.id))
+        at_once(AttachOutcome::Attached(attach.id, self.0.record.name.clone()))
     }
 
     fn detach(
@@ -133,7 +133,7 @@ impl Store for AtOnce {
         _: ConnectionId,
         _: WorkspaceId,
     ) -> impl Future<Output = Result<DetachOutcome, StoreError>> {
-        at_once(DetachOutcome::Detached)
+        at_once(DetachOutcome::Detached(self.0.record.name.clone()))
     }
 
     fn delete(&self, _: &Caller, _: Name) -> impl Future<Output = Result<DeleteOutcome, StoreError>> {

@@ -322,26 +322,32 @@ impl Made for CreateOutcome {
 }
 
 impl Made for AttachOutcome {
-    fn made(&self, _: &mut Record) -> bool {
-        matches!(self, Self::Attached(_))
+    fn made(&self, record: &mut Record) -> bool {
+        match self {
+            Self::Attached(_, name) | Self::Forbidden(name) | Self::TooMany(name) => record.name = Some(name.clone()),
+            Self::NoConnection | Self::NoWorkspace => {}
+        }
+        matches!(self, Self::Attached(..))
     }
 }
 
 impl Made for DetachOutcome {
-    fn made(&self, _: &mut Record) -> bool {
-        *self == Self::Detached
+    fn made(&self, record: &mut Record) -> bool {
+        match self {
+            Self::Detached(name) | Self::Forbidden(name) => record.name = Some(name.clone()),
+            Self::NotAttached => {}
+        }
+        matches!(self, Self::Detached(_))
     }
 }
 
 impl Made for DeleteOutcome {
     fn made(&self, record: &mut Record) -> bool {
         match self {
-            Self::Deleted(id) => {
-                record.connections.push(*id);
-                true
-            }
-            Self::NotFound | Self::Forbidden | Self::Attached(_) => false,
+            Self::Deleted(id) | Self::Forbidden(id) | Self::Attached(id, _) => record.connections.push(*id),
+            Self::NotFound => {}
         }
+        matches!(self, Self::Deleted(_))
     }
 }
 

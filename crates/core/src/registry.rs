@@ -256,13 +256,13 @@ impl<S: Store, H: Host> Registry<S, H> {
         });
         let outcome = self.noting(note).attach(caller, attach).await?;
         match noted(note, outcome) {
-            AttachOutcome::Attached(id) => Ok(id_answer(id)),
+            AttachOutcome::Attached(id, _) => Ok(id_answer(id)),
             AttachOutcome::NoConnection => Err(Problem::not_found(NO_CONNECTION)),
             AttachOutcome::NoWorkspace => Err(Problem::not_found(NO_WORKSPACE)),
-            AttachOutcome::Forbidden => Err(Problem::forbidden(
+            AttachOutcome::Forbidden(_) => Err(Problem::forbidden(
                 "Only the connection's owner, as a member of the workspace, may add it.",
             )),
-            AttachOutcome::TooMany => Err(Problem::conflict(format!(
+            AttachOutcome::TooMany(_) => Err(Problem::conflict(format!(
                 "The connection is in {} workspaces already, the most there can be.",
                 limits::WORKSPACES_PER_CONNECTION
             ))),
@@ -280,9 +280,9 @@ impl<S: Store, H: Host> Registry<S, H> {
         });
         let outcome = self.noting(note).detach(caller, connection, workspace).await?;
         match noted(note, outcome) {
-            DetachOutcome::Detached => Ok(()),
+            DetachOutcome::Detached(_) => Ok(()),
             DetachOutcome::NotAttached => Err(Problem::not_found(NOT_ATTACHED)),
-            DetachOutcome::Forbidden => Err(Problem::forbidden(
+            DetachOutcome::Forbidden(_) => Err(Problem::forbidden(
                 "Only the connection's owner or an OWNER of the workspace may remove it.",
             )),
         }
@@ -296,8 +296,8 @@ impl<S: Store, H: Host> Registry<S, H> {
         match noted(note, outcome) {
             DeleteOutcome::Deleted(_) => Ok(()),
             DeleteOutcome::NotFound => Err(Problem::not_found(NO_CONNECTION)),
-            DeleteOutcome::Forbidden => Err(Problem::forbidden("Only the connection's owner may delete it.")),
-            DeleteOutcome::Attached(to) => Err(Problem::conflict(still_attached(&to))),
+            DeleteOutcome::Forbidden(_) => Err(Problem::forbidden("Only the connection's owner may delete it.")),
+            DeleteOutcome::Attached(_, to) => Err(Problem::conflict(still_attached(&to))),
         }
     }
 

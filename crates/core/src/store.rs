@@ -128,33 +128,33 @@ pub struct Attach {
     pub now: Timestamp,
 }
 
-/// Outcome of [`Store::attach`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Outcome of [`Store::attach`], with the connection's name where that is found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AttachOutcome {
     /// Attached now or before, with this id.
-    Attached(AttachmentId),
+    Attached(AttachmentId, Name),
     /// No such connection, or none that this caller may see.
     NoConnection,
     /// No such workspace, or none that this caller may see.
     NoWorkspace,
     /// The caller sees both, but may not do this.
-    Forbidden,
+    Forbidden(Name),
     /// The connection is attached to [`crate::limits::WORKSPACES_PER_CONNECTION`] workspaces already.
-    TooMany,
+    TooMany(Name),
 }
 
-/// Outcome of [`Store::detach`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Outcome of [`Store::detach`], with the connection's name where that is found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DetachOutcome {
     /// No longer attached.
-    Detached,
+    Detached(Name),
     /// No such connection, workspace or attachment that this caller may see.
     NotAttached,
     /// The caller sees the attachment, but may not end it.
-    Forbidden,
+    Forbidden(Name),
 }
 
-/// Outcome of [`Store::delete`].
+/// Outcome of [`Store::delete`], with the connection's id where that is found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DeleteOutcome {
     /// It is gone.
@@ -162,9 +162,9 @@ pub enum DeleteOutcome {
     /// No such connection, or none that this caller may see.
     NotFound,
     /// The caller sees it, but may not delete it.
-    Forbidden,
+    Forbidden(ConnectionId),
     /// Still attached to these workspaces (all of them, sorted by name); nothing changed.
-    Attached(Vec<Attached>),
+    Attached(ConnectionId, Vec<Attached>),
 }
 
 /// Outcome of [`Store::create_workspace`].

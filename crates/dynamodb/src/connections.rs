@@ -126,13 +126,13 @@ async fn try_to_attach(table: &Table, caller: &Caller, attach: &Attach) -> Resul
         return Ok(Some(AttachOutcome::NoWorkspace));
     }
     if verdict == Verdict::Forbidden {
-        return Ok(Some(AttachOutcome::Forbidden));
+        return Ok(Some(AttachOutcome::Forbidden(facts.name)));
     }
     if let Some(id) = facts.attachments.get(&attach.workspace) {
-        return Ok(Some(AttachOutcome::Attached(*id)));
+        return Ok(Some(AttachOutcome::Attached(*id, facts.name)));
     }
     if facts.attachments.len() >= limits::WORKSPACES_PER_CONNECTION {
-        return Ok(Some(AttachOutcome::TooMany));
+        return Ok(Some(AttachOutcome::TooMany(facts.name)));
     }
 
     let opens = stored.is_none();
@@ -154,7 +154,7 @@ async fn try_to_attach(table: &Table, caller: &Caller, attach: &Attach) -> Resul
         actions.check(&granted.key, granted.unchanged());
     }
     let written = actions.write().await?;
-    Ok((written == Written::All).then_some(AttachOutcome::Attached(attach.id)))
+    Ok((written == Written::All).then_some(AttachOutcome::Attached(attach.id, facts.name)))
 }
 
 /// In one read and one transaction.
@@ -185,7 +185,7 @@ async fn try_to_detach(
     };
     match access::detach(caller, &facts.owner, workspace, &roles) {
         Verdict::Invisible => return Ok(Some(DetachOutcome::NotAttached)),
-        Verdict::Forbidden => return Ok(Some(DetachOutcome::Forbidden)),
+        Verdict::Forbidden => return Ok(Some(DetachOutcome::Forbidden(facts.name))),
         Verdict::Allowed => {}
     }
 
@@ -200,7 +200,7 @@ async fn try_to_detach(
         actions.check(&granted.key, granted.unchanged());
     }
     let written = actions.write().await?;
-    Ok((written == Written::All).then_some(DetachOutcome::Detached))
+    Ok((written == Written::All).then_some(DetachOutcome::Detached(facts.name)))
 }
 
 /// In one read and one transaction.
@@ -221,12 +221,12 @@ async fn try_to_delete(table: &Table, caller: &Caller, name: &Name) -> Result<Op
     };
     match access::delete(caller, &facts.owner, &facts.attached, &roles) {
         Verdict::Invisible => return Ok(Some(DeleteOutcome::NotFound)),
-        Verdict::Forbidden => return Ok(Some(DeleteOutcome::Forbidden)),
+        Verdict::Forbidden => return Ok(Some(DeleteOutcome::Forbidden(facts.id))),
         Verdict::Allowed => {}
     }
     if !facts.attached.is_empty() {
         facts.attached.sort_unstable_by(|one, other| one.name.cmp(&other.name));
-        return Ok(Some(DeleteOutcome::Attached(facts.attached)));
+        return Ok(Some(DeleteOutcome::Attached(facts.id, facts.attached)));
     }
 
     let mut actions = Actions::new(table)?;

@@ -72,7 +72,7 @@ async fn put_into(store: &DynamoStore, who: &Caller, id: ConnectionId, at: u64) 
         who,
         attach(id, workspace(at), u128::from(last) * 10_000 + u128::from(at)),
     );
-    assert!(matches!(outcome.await, Ok(AttachOutcome::Attached(_))));
+    assert!(matches!(outcome.await, Ok(AttachOutcome::Attached(..))));
 }
 
 async fn join(store: &DynamoStore, who: &Caller, at: u64, person: &Person, role: Role) {

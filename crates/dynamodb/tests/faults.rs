@@ -374,7 +374,7 @@ async fn what_changes_between_reading_and_writing_is_read_and_decided_again() {
         proxy.release();
     };
     let (outcome, ()) = tokio::join!(store.detach(&bob, kept.id, team), demoted);
-    assert_eq!(outcome.unwrap(), DetachOutcome::Forbidden);
+    assert_eq!(outcome.unwrap(), DetachOutcome::Forbidden(name("one")));
 
     // Of two OWNERs, each is to be removed by the other.
     clear.add_member(&root, becomes(Role::Owner)).await.unwrap();
@@ -397,7 +397,7 @@ async fn what_changes_between_reading_and_writing_is_read_and_decided_again() {
         proxy.release();
     };
     let (outcome, ()) = tokio::join!(store.delete(&root, kept.name.clone()), attached);
-    assert!(matches!(outcome.unwrap(), DeleteOutcome::Attached(_)));
+    assert!(matches!(outcome.unwrap(), DeleteOutcome::Attached(..)));
 
     // What is to be attached is gone, and another has its name.
     clear.detach(&root, kept.id, team).await.unwrap();

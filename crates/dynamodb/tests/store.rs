@@ -84,7 +84,8 @@ async fn every_operation_takes_the_requests_that_the_readme_says_done_or_refused
     let one = attach(kept.id, team, 1);
     for requests in [&[READ, WRITE][..], &[READ]] {
         let attached = store.attach(&ann, one.clone());
-        counted.takes(requests, AttachOutcome::Attached(one.id), attached).await;
+        let outcome = AttachOutcome::Attached(one.id, name("one"));
+        counted.takes(requests, outcome, attached).await;
     }
     let never = record(9, "nine", &ann, 0);
     let managed = |connection, workspace| Attach {
@@ -96,12 +97,12 @@ async fn every_operation_takes_the_requests_that_the_readme_says_done_or_refused
         (&eve, managed(kept.id, team), AttachOutcome::NoConnection),
         (&ann, managed(kept.id, workspace(9)), AttachOutcome::NoWorkspace),
         (&ann, managed(kept.id, bobs), AttachOutcome::NoWorkspace),
-        (&bob, managed(kept.id, bobs), AttachOutcome::Forbidden),
+        (&bob, managed(kept.id, bobs), AttachOutcome::Forbidden(name("one"))),
     ] {
         counted.takes(&[READ], outcome, store.attach(who, refused)).await;
     }
     let opened = attach(free.id, workspace(700), 3);
-    let attached = AttachOutcome::Attached(opened.id);
+    let attached = AttachOutcome::Attached(opened.id, name("two"));
     counted
         .takes(&[READ, WRITE], attached, store.attach(&root, opened))
         .await;
@@ -124,7 +125,7 @@ async fn every_operation_takes_the_requests_that_the_readme_says_done_or_refused
         (&ann, never.id, team, DetachOutcome::NotAttached),
         (&ann, kept.id, bobs, DetachOutcome::NotAttached),
         (&eve, kept.id, team, DetachOutcome::NotAttached),
-        (&bob, kept.id, team, DetachOutcome::Forbidden),
+        (&bob, kept.id, team, DetachOutcome::Forbidden(name("one"))),
     ] {
         let refused = store.detach(who, connection, within);
         counted.takes(&[READ], outcome, refused).await;
@@ -134,13 +135,14 @@ async fn every_operation_takes_the_requests_that_the_readme_says_done_or_refused
         counted.takes(&[READ], DeleteOutcome::NotFound, refused).await;
     }
     let refused = store.delete(&bob, kept.name.clone());
-    counted.takes(&[READ], DeleteOutcome::Forbidden, refused).await;
+    counted.takes(&[READ], DeleteOutcome::Forbidden(kept.id), refused).await;
     let (refused, took) = counted.of(store.delete(&ann, kept.name.clone())).await;
-    assert!(matches!(refused, DeleteOutcome::Attached(_)));
+    assert!(matches!(refused, DeleteOutcome::Attached(id, _) if id == kept.id));
     assert_eq!(took, [READ]);
 
     let detached = store.detach(&ann, kept.id, team);
-    counted.takes(&[READ, WRITE], DetachOutcome::Detached, detached).await;
+    let outcome = DetachOutcome::Detached(name("one"));
+    counted.takes(&[READ, WRITE], outcome, detached).await;
     // A lost race costs what the first try did once more.
     local.proxy.fail(WRITE, [Fault::Conflict]);
     let deleted = store.delete(&ann, kept.name.clone());
@@ -396,12 +398,13 @@ async fn the_largest_connection_fits_and_is_read_whole() {
         let one = attach(kept.id, workspace, number as u128);
         assert_eq!(
             store.attach(&root, one.clone()).await.unwrap(),
-            AttachOutcome::Attached(one.id)
+            AttachOutcome::Attached(one.id, kept.name.clone())
         );
     }
     let one_more = attach(kept.id, workspace(limits::WORKSPACE_ID), 999);
     let refused = store.attach(&root, one_more);
-    counted.takes(&[READ], AttachOutcome::TooMany, refused).await;
+    let outcome = AttachOutcome::TooMany(kept.name.clone());
+    counted.takes(&[READ], outcome, refused).await;
     let refused = store.create_workspace(&root, name("one more"), Timestamp::from_micros(3));
     counted.takes(&[READ], CreateWorkspaceOutcome::TooMany, refused).await;
     let seen = store.get(&root, Lookup::Id(kept.id)).await.unwrap().unwrap();
@@ -482,7 +485,7 @@ async fn names_are_ordered_by_their_bytes_whatever_is_in_them() {
         let kept = record(number, name, &root, 10);
         local.clear.create(&root, kept.clone()).await.unwrap();
         let attached = local.clear.attach(&root, attach(kept.id, workspace(7), number)).await;
-        assert!(matches!(attached.unwrap(), AttachOutcome::Attached(_)), "{name}");
+        assert!(matches!(attached.unwrap(), AttachOutcome::Attached(..)), "{name}");
         let seen = local.clear.get(&root, Lookup::Name(kept.name.clone())).await.unwrap();
         assert_eq!(seen.unwrap().record, kept);
     }
@@ -611,7 +614,7 @@ async fn items_of_format_1_are_read_and_changed() {
         }
         assert_eq!(names(store, who, all()).await, (vec!["one".to_owned()], false));
         let again = store.attach(who, attach(kept.id, workspace(7), 2)).await.unwrap();
-        assert_eq!(again, AttachOutcome::Attached(attachment.id));
+        assert_eq!(again, AttachOutcome::Attached(attachment.id, name("one")));
     }
     let listed = store
         .list_workspaces(&ann, WorkspacesOf::Caller, usize::MAX)
@@ -628,7 +631,7 @@ async fn items_of_format_1_are_read_and_changed() {
     for room in [7, 8].map(workspace) {
         assert_eq!(
             store.detach(&ann, kept.id, room).await.unwrap(),
-            DetachOutcome::Detached
+            DetachOutcome::Detached(name("one"))
         );
     }
     let deleted = store.delete(&ann, kept.name.clone()).await.unwrap();

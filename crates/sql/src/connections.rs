@@ -163,13 +163,14 @@ pub fn attach(statements: &dyn Statements, caller: &Caller, attach: &Attach) -> 
         return Ok(AttachOutcome::NoWorkspace);
     }
     if verdict == Verdict::Forbidden {
-        return Ok(AttachOutcome::Forbidden);
+        return Ok(AttachOutcome::Forbidden(facts.name));
     }
     if attached.iter().any(|at| at.workspace == attach.workspace) {
-        return existing(statements, facts.seq, attach.workspace).map(AttachOutcome::Attached);
+        let id = existing(statements, facts.seq, attach.workspace)?;
+        return Ok(AttachOutcome::Attached(id, facts.name));
     }
     if attached.len() >= limits::WORKSPACES_PER_CONNECTION {
-        return Ok(AttachOutcome::TooMany);
+        return Ok(AttachOutcome::TooMany(facts.name));
     }
     if stored.is_none() {
         workspaces::open(statements, caller, attach.workspace, attach.now)?;
@@ -182,7 +183,7 @@ pub fn attach(statements: &dyn Statements, caller: &Caller, attach: &Attach) -> 
         Value::Blob(attach.id.as_bytes()),
     ];
     statements.execute(sql::ATTACH, &params)?;
-    Ok(AttachOutcome::Attached(attach.id))
+    Ok(AttachOutcome::Attached(attach.id, facts.name))
 }
 
 fn existing(statements: &dyn Statements, seq: i64, workspace: WorkspaceId) -> Result<AttachmentId, StoreError> {
@@ -215,7 +216,7 @@ pub fn detach(
     }
     match access::detach(caller, &facts.owner, workspace, &facts.attachments) {
         Verdict::Invisible => Ok(DetachOutcome::NotAttached),
-        Verdict::Forbidden => Ok(DetachOutcome::Forbidden),
+        Verdict::Forbidden => Ok(DetachOutcome::Forbidden(facts.name)),
         Verdict::Allowed => {
             let params = [
                 caller.tenant.as_str().into(),
@@ -223,7 +224,7 @@ pub fn detach(
                 facts.name.as_str().into(),
             ];
             statements.execute(sql::DETACH, &params)?;
-            Ok(DetachOutcome::Detached)
+            Ok(DetachOutcome::Detached(facts.name))
         }
     }
 }
@@ -241,14 +242,14 @@ pub fn delete(statements: &dyn Statements, caller: &Caller, name: &Name) -> Resu
     let mut attachments = facts.attachments;
     match access::delete(caller, &facts.owner, &attachments.attached, &attachments) {
         Verdict::Invisible => return Ok(DeleteOutcome::NotFound),
-        Verdict::Forbidden => return Ok(DeleteOutcome::Forbidden),
+        Verdict::Forbidden => return Ok(DeleteOutcome::Forbidden(facts.id)),
         Verdict::Allowed => {}
     }
     if !attachments.attached.is_empty() {
         attachments
             .attached
             .sort_unstable_by(|one, other| one.name.cmp(&other.name));
-        return Ok(DeleteOutcome::Attached(attachments.attached));
+        return Ok(DeleteOutcome::Attached(facts.id, attachments.attached));
     }
     statements.execute(sql::DELETE, &[facts.seq.into()])?;
     Ok(DeleteOutcome::Deleted(facts.id))

@@ -68,7 +68,7 @@ async fn attach_is_idempotent_and_guards_delete_until_the_detach() {
     let root = caller("t", "root", true);
     let kept = record(1, "one", &root, 10);
     store.create(&root, kept.clone()).await.unwrap();
-    let first = AttachOutcome::Attached(AttachmentId::from_random(1_u128.to_be_bytes()));
+    let first = AttachOutcome::Attached(AttachmentId::from_random(1_u128.to_be_bytes()), name("one"));
     assert_eq!(
         store.attach(&root, attach(kept.id, workspace(7), 1)).await.unwrap(),
         first
@@ -77,7 +77,7 @@ async fn attach_is_idempotent_and_guards_delete_until_the_detach() {
         store.attach(&root, attach(kept.id, workspace(7), 2)).await.unwrap(),
         first
     );
-    let DeleteOutcome::Attached(to) = store.delete(&root, kept.name.clone()).await.unwrap() else {
+    let DeleteOutcome::Attached(_, to) = store.delete(&root, kept.name.clone()).await.unwrap() else {
         panic!("deleted while attached");
     };
     assert_eq!(
@@ -89,13 +89,13 @@ async fn attach_is_idempotent_and_guards_delete_until_the_detach() {
     let seven = workspace(7);
     assert_eq!(
         store.detach(&root, kept.id, seven).await.unwrap(),
-        DetachOutcome::Detached
+        DetachOutcome::Detached(name("one"))
     );
     assert_eq!(
         store.detach(&root, kept.id, seven).await.unwrap(),
         DetachOutcome::NotAttached
     );
-    let again = AttachOutcome::Attached(AttachmentId::from_random(3_u128.to_be_bytes()));
+    let again = AttachOutcome::Attached(AttachmentId::from_random(3_u128.to_be_bytes()), name("one"));
     assert_eq!(
         store.attach(&root, attach(kept.id, workspace(7), 3)).await.unwrap(),
         again
@@ -117,16 +117,16 @@ async fn a_connection_is_attached_to_256_workspaces_at_most() {
         let one = attach(kept.id, workspace(number), u128::from(number));
         assert!(matches!(
             store.attach(&root, one).await.unwrap(),
-            AttachOutcome::Attached(_)
+            AttachOutcome::Attached(..)
         ));
     }
     assert_eq!(
         store.attach(&root, attach(kept.id, workspace(257), 9)).await.unwrap(),
-        AttachOutcome::TooMany
+        AttachOutcome::TooMany(name("one"))
     );
     assert!(matches!(
         store.attach(&root, attach(kept.id, workspace(256), 9)).await.unwrap(),
-        AttachOutcome::Attached(_)
+        AttachOutcome::Attached(..)
     ));
     let seen = store.get(&root, Lookup::Id(kept.id)).await.unwrap().unwrap();
     assert_eq!(seen.workspace_names.len(), 256);

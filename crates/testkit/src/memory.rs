@@ -126,23 +126,23 @@ impl TenantState {
         if !exists || !access::sees_workspace(caller, roles(attach.workspace)) {
             return AttachOutcome::NoWorkspace;
         }
+        let name = kept.record.name.clone();
         if verdict == Verdict::Forbidden {
-            return AttachOutcome::Forbidden;
+            return AttachOutcome::Forbidden(name);
         }
         if let Some(id) = kept.attachments.get(&attach.workspace) {
-            return AttachOutcome::Attached(*id);
+            return AttachOutcome::Attached(*id, name);
         }
         if attached.len() >= limits::WORKSPACES_PER_CONNECTION {
-            return AttachOutcome::TooMany;
+            return AttachOutcome::TooMany(name);
         }
-        let name = kept.record.name.clone();
         if !known && !self.open(caller, attach) {
             return AttachOutcome::NoWorkspace;
         }
         if let Some(kept) = self.connections.get_mut(&name) {
             kept.attachments.insert(attach.workspace, attach.id);
         }
-        AttachOutcome::Attached(attach.id)
+        AttachOutcome::Attached(attach.id, name)
     }
 
     /// Makes `workspace-<id>`, without members.
@@ -168,35 +168,35 @@ impl TenantState {
         else {
             return DetachOutcome::NotAttached;
         };
+        let name = kept.record.name.clone();
         let roles = |workspace| self.role(caller, workspace);
         match access::detach(caller, &kept.record.owner, workspace, &roles) {
             Verdict::Invisible => return DetachOutcome::NotAttached,
-            Verdict::Forbidden => return DetachOutcome::Forbidden,
+            Verdict::Forbidden => return DetachOutcome::Forbidden(name),
             Verdict::Allowed => {}
         }
-        let name = kept.record.name.clone();
         if let Some(kept) = self.connections.get_mut(&name) {
             kept.attachments.remove(&workspace);
         }
-        DetachOutcome::Detached
+        DetachOutcome::Detached(name)
     }
 
     fn delete(&mut self, caller: &Caller, name: &Name) -> DeleteOutcome {
         let Some(kept) = self.connections.get(name) else {
             return DeleteOutcome::NotFound;
         };
+        let id = kept.record.id;
         let mut attached = self.attached(kept);
         let roles = |workspace| self.role(caller, workspace);
         match access::delete(caller, &kept.record.owner, &attached, &roles) {
             Verdict::Invisible => return DeleteOutcome::NotFound,
-            Verdict::Forbidden => return DeleteOutcome::Forbidden,
+            Verdict::Forbidden => return DeleteOutcome::Forbidden(id),
             Verdict::Allowed => {}
         }
         if !attached.is_empty() {
             attached.sort_unstable_by(|one, other| one.name.cmp(&other.name));
-            return DeleteOutcome::Attached(attached);
+            return DeleteOutcome::Attached(id, attached);
         }
-        let id = kept.record.id;
         self.connections.remove(name);
         DeleteOutcome::Deleted(id)
     }

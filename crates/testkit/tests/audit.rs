@@ -93,13 +93,33 @@ async fn each_operation_leaves_a_record_of_who_did_what_to_which_connection_and_
     };
     let (_, record) = told(&bob, "connections/add_to_workspace", both.clone()).await;
     assert_eq!(record, ended(change("bob"), "not_found", Some(404)));
+    let named = |subject: &str| {
+        let mut record = change(subject);
+        record["name"] = "one".into();
+        record
+    };
     let (_, record) = told(&ann, "connections/add_to_workspace", both.clone()).await;
-    assert_eq!(record, ended(change("ann"), "done", None));
+    assert_eq!(record, ended(named("ann"), "done", None));
     let (_, record) = told(&ann, "connections/delete", json!({"name": "one"})).await;
-    let attached = json!({"subject": "ann", "kind": "change", "name": "one", "outcome": "conflict", "status": 409});
-    assert_eq!(record, attached);
+    let attached = json!({"subject": "ann", "kind": "change", "connections": [id], "name": "one"});
+    assert_eq!(record, ended(attached.clone(), "conflict", Some(409)));
+    let (_, record) = told(&bob, "connections/remove_from_workspace", both.clone()).await;
+    assert_eq!(record, ended(change("bob"), "not_found", Some(404)));
+    let colleague = json!({"workspace_id": workspace, "user_id": "bob"});
+    told(&ann, "workspaces/add_user", colleague.clone()).await;
+    for operation in ["connections/add_to_workspace", "connections/remove_from_workspace"] {
+        let (_, record) = told(&bob, operation, both.clone()).await;
+        assert_eq!(record, ended(named("bob"), "forbidden", Some(403)));
+    }
+    let (_, record) = told(&bob, "connections/delete", json!({"name": "one"})).await;
+    let by_bob = |mut record: Value| {
+        record["subject"] = "bob".into();
+        record
+    };
+    assert_eq!(record, ended(by_bob(attached), "forbidden", Some(403)));
+    told(&ann, "workspaces/remove_user", colleague).await;
     let (_, record) = told(&ann, "connections/remove_from_workspace", both).await;
-    assert_eq!(record, ended(change("ann"), "done", None));
+    assert_eq!(record, ended(named("ann"), "done", None));
     let (_, record) = told(&ann, "connections/delete", json!({"name": "one"})).await;
     let deleted = json!({"subject": "ann", "kind": "change", "connections": [id], "name": "one", "outcome": "done"});
     assert_eq!(record, deleted);

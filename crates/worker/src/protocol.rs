@@ -301,17 +301,18 @@ mod tests {
             workspace,
             name: name("w"),
         }];
-        let expected = [VERSION, 0, 3, 1, 7, 1, b'w'];
-        assert_eq!(told(Ok(DeleteOutcome::Attached(attached))), expected);
+        let expected = [&[VERSION, 0, 3][..], &[8; 16], &[1, 7, 1, b'w']].concat();
+        let id = ConnectionId::from_bytes([8; 16]);
+        assert_eq!(told(Ok(DeleteOutcome::Attached(id, attached))), expected);
         let members = MembersOutcome::All(vec![Member {
             person,
             role: Role::Owner,
         }]);
         assert_eq!(encode(&Ok::<_, StoreError>(members)), [VERSION, 0, 0, 1, 1, 1, b'e', 0]);
-        let attached = AttachOutcome::Attached(AttachmentId::from_bytes([8; 16]));
+        let attached = AttachOutcome::Attached(AttachmentId::from_bytes([8; 16]), name("c"));
         assert_eq!(
             encode(&Ok::<_, StoreError>(attached)),
-            [&[VERSION, 0, 0][..], &[8; 16]].concat()
+            [&[VERSION, 0, 0][..], &[8; 16], &[1, b'c']].concat()
         );
         let counted = Counted {
             under: BTreeMap::from([(key("k"), 300)]),

@@ -172,7 +172,7 @@ impl Scene {
         ] {
             let id = sealed(&old, who, record, "x").id;
             let attached = store.attach(who, attach(id, workspace, number)).await.unwrap();
-            assert!(matches!(attached, AttachOutcome::Attached(_)), "{attached:?}");
+            assert!(matches!(attached, AttachOutcome::Attached(..)), "{attached:?}");
         }
 
         let own = sealed(&ring(), &root, 5, "own");
@@ -391,7 +391,10 @@ async fn attachments_and_their_ids_stay_and_the_old_tenant_reads_nothing_of_it()
         assert_eq!(seen.unwrap().record.name, name("a"));
     }
     let again = scene.store.attach(&ann, attach(id, workspace(9), 77)).await.unwrap();
-    assert_eq!(again, AttachOutcome::Attached(attach(id, workspace(9), 2).id));
+    assert_eq!(
+        again,
+        AttachOutcome::Attached(attach(id, workspace(9), 2).id, name("a"))
+    );
     let gone = scene
         .store
         .get(&root, patchbay_core::store::Lookup::Id(id))
@@ -411,7 +414,7 @@ async fn whatever_is_in_the_way_is_named_and_everything_stays_as_it_was() {
     make_workspace(store, &root, "second").await;
     let of_bob = sealed(&ring(), &anonymous(), 4, "of bob").id;
     let parted = store.attach(&admin("default"), attach(of_bob, workspace(9), 20)).await;
-    assert!(matches!(parted, Ok(AttachOutcome::Attached(_))));
+    assert!(matches!(parted, Ok(AttachOutcome::Attached(..))));
     let before = scene.both().await;
     let expected = "Nothing was adopted: only one of the connection `of bob` and the workspace 9, which it is in, is \
                     anonymous's; acme has a connection `a` of its own; acme has a connection `c` of its own; acme has a \
@@ -446,7 +449,11 @@ async fn a_connection_that_does_not_open_is_named_and_everything_stays_as_it_was
         );
         assert_eq!(scene.held("acme").await, [OWN]);
         let deleted = scene.store.detach(&anonymous(), id, workspace(9)).await.unwrap();
-        assert_eq!(deleted == DetachOutcome::Detached, rehearsal, "changes are made again");
+        assert_eq!(
+            deleted == DetachOutcome::Detached(name("b")),
+            rehearsal,
+            "changes are made again"
+        );
     }
     assert_eq!(
         scene.store.delete(&anonymous(), name("b")).await.unwrap(),
@@ -954,7 +961,7 @@ async fn runs_that_overtake_each_other_lose_nothing() {
                     if matches!(ended, Ended::Refused(_)) && between == 3 {
                         let anonymous = anonymous();
                         let detached = scene.store.detach(&anonymous, id, workspace(9)).await;
-                        assert_eq!(detached.unwrap(), DetachOutcome::Detached, "request {at}");
+                        assert_eq!(detached.unwrap(), DetachOutcome::Detached(name("b")), "request {at}");
                         let new = sealed(&ring(), &anonymous, 13, "new");
                         assert_eq!(
                             scene.store.create(&anonymous, new).await.unwrap(),

@@ -78,7 +78,7 @@ impl Scene {
             ..attach(self.connection.id, workspace, 50 + u128::from(workspace.get()))
         };
         let attached = self.store.attach(&self.root, managed).await.unwrap();
-        assert!(matches!(attached, AttachOutcome::Attached(_)));
+        assert!(matches!(attached, AttachOutcome::Attached(..)));
     }
 
     async fn detach(&self, workspace: WorkspaceId) {
@@ -87,7 +87,7 @@ impl Scene {
             .detach(&self.ann, self.connection.id, workspace)
             .await
             .unwrap();
-        assert_eq!(detached, DetachOutcome::Detached);
+        assert_eq!(detached, DetachOutcome::Detached(name("c")));
     }
 
     async fn get(&self, who: &Caller) -> Option<Seen> {
@@ -521,7 +521,7 @@ async fn two_entries_that_were_never_true_together_give_no_answer() {
         .attach(&scene.ann, attach(other.id, scene.workspace, 99))
         .await
         .unwrap();
-    assert!(matches!(attached, AttachOutcome::Attached(_)));
+    assert!(matches!(attached, AttachOutcome::Attached(..)));
     let get = async |who: &Caller| scene.store.get(who, Lookup::Name(name("d"))).await;
     get(&scene.ann).await.unwrap();
     let values = scene.kv.values.borrow().len();

@@ -225,12 +225,15 @@ impl<S: Store> Store for FaultyStore<S> {
         }
         let id: AttachmentId = attach.id;
         if self.has(StoreFault::AttachForgets) {
-            return Ok(AttachOutcome::Attached(id));
+            let seen = self.store.get(&caller, Lookup::Id(attach.connection)).await?;
+            return Ok(seen.map_or(AttachOutcome::NoConnection, |seen| {
+                AttachOutcome::Attached(id, seen.record.name)
+            }));
         }
         let outcome = self.store.attach(&caller, attach).await?;
         Ok(match (self.fault, outcome) {
-            (StoreFault::AttachGivesNewIds, AttachOutcome::Attached(_)) => AttachOutcome::Attached(id),
-            (StoreFault::AttachHasNoLimit, AttachOutcome::TooMany) => AttachOutcome::Attached(id),
+            (StoreFault::AttachGivesNewIds, AttachOutcome::Attached(_, name))
+            | (StoreFault::AttachHasNoLimit, AttachOutcome::TooMany(name)) => AttachOutcome::Attached(id, name),
             (_, outcome) => outcome,
         })
     }
@@ -243,18 +246,20 @@ impl<S: Store> Store for FaultyStore<S> {
     ) -> Result<DetachOutcome, StoreError> {
         let asked = caller;
         let caller = self.caller(caller, StoreFault::DetachSkipsAccess);
-        if self.has(StoreFault::DetachForgets) {
-            return Ok(DetachOutcome::Detached);
-        }
-        if self.has(StoreFault::DetachForbidsTheOwner) && !asked.admin {
-            let seen = self.store.get(&caller, Lookup::Id(connection)).await?;
-            if seen.is_some_and(|seen| seen.record.owner == asked.subject) {
-                return Ok(DetachOutcome::Forbidden);
+        let Some(seen) = self.store.get(&caller, Lookup::Id(connection)).await? else {
+            return Ok(DetachOutcome::NotAttached);
+        };
+        let name = seen.record.name;
+        match self.fault {
+            StoreFault::DetachForgets => return Ok(DetachOutcome::Detached(name)),
+            StoreFault::DetachForbidsTheOwner if !asked.admin && seen.record.owner == asked.subject => {
+                return Ok(DetachOutcome::Forbidden(name));
             }
+            _ => {}
         }
         let outcome = self.store.detach(&caller, connection, workspace).await?;
         Ok(match self.fault {
-            StoreFault::DetachAlwaysSucceeds => DetachOutcome::Detached,
+            StoreFault::DetachAlwaysSucceeds => DetachOutcome::Detached(name),
             _ => outcome,
         })
     }
@@ -271,14 +276,13 @@ impl<S: Store> Store for FaultyStore<S> {
         let outcome = self.store.delete(&caller, name.clone()).await?;
         Ok(match (self.fault, outcome) {
             (StoreFault::DeleteAlwaysSucceeds, DeleteOutcome::NotFound) => DeleteOutcome::Deleted(nobody),
-            (StoreFault::DeleteNamesOneWorkspace, DeleteOutcome::Attached(mut to)) => {
+            (StoreFault::DeleteNamesOneWorkspace, DeleteOutcome::Attached(id, mut to)) => {
                 to.truncate(1);
-                DeleteOutcome::Attached(to)
+                DeleteOutcome::Attached(id, to)
             }
-            (StoreFault::DeleteDetaches, DeleteOutcome::Attached(to)) => {
-                let seen = self.store.get(&caller, Lookup::Name(name.clone())).await?;
-                for (at, seen) in to.iter().zip(seen.iter().cycle()) {
-                    self.store.detach(&caller, seen.record.id, at.workspace).await?;
+            (StoreFault::DeleteDetaches, DeleteOutcome::Attached(id, to)) => {
+                for at in to {
+                    self.store.detach(&caller, id, at.workspace).await?;
                 }
                 self.store.delete(&caller, name).await?
             }

@@ -196,7 +196,7 @@ impl Made {
     pub(super) fn add(&mut self, place: u64, said: &Said, pair: Option<(ConnectionId, u64)>) {
         match said {
             Said::Create(CreateOutcome::Created) => self.connections.push(place),
-            Said::Attach(AttachOutcome::Attached(_)) => self.attached.extend(pair),
+            Said::Attach(AttachOutcome::Attached(..)) => self.attached.extend(pair),
             _ => {}
         }
     }

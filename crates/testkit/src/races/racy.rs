@@ -67,13 +67,9 @@ impl<S: Store> RacyStore<S> {
     async fn take_away(&self, caller: &Caller, name: &Name) -> Result<DeleteOutcome, StoreError> {
         loop {
             match self.store.delete(caller, name.clone()).await? {
-                DeleteOutcome::Attached(to) => {
-                    let lookup = Lookup::Name(name.clone());
-                    let Some(seen) = self.store.get(caller, lookup).await? else {
-                        continue;
-                    };
+                DeleteOutcome::Attached(id, to) => {
                     for at in to {
-                        self.store.detach(caller, seen.record.id, at.workspace).await?;
+                        self.store.detach(caller, id, at.workspace).await?;
                     }
                 }
                 other => return Ok(other),
@@ -95,7 +91,7 @@ impl<S: Store> RacyStore<S> {
 
     async fn overwriting_attach(&self, caller: &Caller, attach: Attach) -> Result<AttachOutcome, StoreError> {
         let first = self.store.attach(caller, attach.clone()).await?;
-        if first != AttachOutcome::Attached(attach.id) {
+        if !matches!(first, AttachOutcome::Attached(id, _) if id == attach.id) {
             return Ok(first);
         }
         self.store.detach(caller, attach.connection, attach.workspace).await?;
@@ -189,7 +185,7 @@ impl<S: Store> Store for RacyStore<S> {
             return Ok(DetachOutcome::NotAttached);
         }
         locked(&self.put_off).push((connection, workspace));
-        Ok(DetachOutcome::Detached)
+        Ok(DetachOutcome::Detached(seen.record.name))
     }
 
     async fn delete(&self, caller: &Caller, name: Name) -> Result<DeleteOutcome, StoreError> {
