@@ -73,6 +73,8 @@ pub const WALK_STEPS: usize = 8;
 /// Connections, attachments, workspaces and members, in all, that are handed over in one transaction of a Durable Object:
 /// far less than the 30 seconds allow that Cloudflare gives it.
 pub const ADOPTED_APART: usize = 20_000;
+/// Bytes of sealed details of theirs.
+pub const ADOPTED_APART_BYTES: usize = 256 * 1024 * 1024;
 /// Workspaces that the 409 of `delete` names before "and N more".
 pub const WORKSPACES_NAMED: usize = 20;
 /// Characters of a caller's `x-request-id`.

@@ -194,9 +194,12 @@ statements! {
     TAKEN_NAMES = "SELECT c.name FROM connection c CROSS JOIN connection x ON x.tenant = ?3 AND x.name = c.name
           WHERE c.tenant = ?1 AND c.owner = ?2 ORDER BY c.name";
     /// Workspaces whose id, or else name, the tenant has already; whether it is the id.
-    TAKEN_WORKSPACES = "SELECT w.id, w.name, x.id = w.id FROM workspace w
-          CROSS JOIN workspace x ON x.tenant = ?3 AND (x.id = w.id OR x.name = w.name)
-          WHERE w.tenant = ?1 AND w.created_by = ?2 ORDER BY w.id";
+    TAKEN_WORKSPACES = "SELECT w.id, w.name, 1 FROM workspace w
+          CROSS JOIN workspace x ON x.tenant = ?3 AND x.id = w.id
+          WHERE w.tenant = ?1 AND w.created_by = ?2
+        UNION ALL SELECT w.id, w.name, 0 FROM workspace w
+          CROSS JOIN workspace x ON x.tenant = ?3 AND x.name = w.name AND x.id <> w.id
+          WHERE w.tenant = ?1 AND w.created_by = ?2 ORDER BY 1";
     /// Attachments of which one side is the subject's and the other is not.
     PARTED = "SELECT c.name, w.id FROM workspace w
           CROSS JOIN attachment a ON a.tenant = w.tenant AND a.workspace_id = w.id
@@ -242,7 +245,9 @@ statements! {
             WHERE w.tenant = ?1 AND w.created_by = ?2 LIMIT ?3)) +
           (SELECT count(*) FROM (SELECT 1 FROM workspace w CROSS JOIN member m ON m.tenant = ?1 AND m.workspace_id = w.id
             WHERE w.tenant = ?1 AND w.created_by = ?2 LIMIT ?3)) +
-          (SELECT count(*) FROM (SELECT 1 FROM workspace WHERE tenant = ?1 AND created_by = ?2 LIMIT ?3))";
+          (SELECT count(*) FROM (SELECT 1 FROM workspace WHERE tenant = ?1 AND created_by = ?2 LIMIT ?3)),
+          (SELECT ifnull(sum(bytes), 0) FROM (SELECT length(sealed) AS bytes FROM connection
+            WHERE tenant = ?1 AND owner = ?2 LIMIT ?3))";
     /// `?4` how many: the seqs of the first connections.
     OWNED_SEQS = "SELECT seq FROM connection WHERE tenant = ?1 AND owner = ?2 ORDER BY name LIMIT ?4";
     /// `?1` the connection's seq.

@@ -278,6 +278,8 @@ pub(crate) enum Unkept {
     Refused(Refusal),
     /// It was a rehearsal.
     Rehearsed(Adopted),
+    /// It was one, and what it rehearsed has changed meanwhile.
+    Changed,
 }
 
 impl From<StoreError> for Unkept {
@@ -299,6 +301,7 @@ impl Unkept {
             Self::Failed(error) => Err(error),
             Self::Refused(refusal) => Ok(Decided::Refused(refusal.to_string())),
             Self::Rehearsed(adopted) => Ok(Decided::Adopted(adopted)),
+            Self::Changed => Ok(Decided::Overtaken),
         }
     }
 }
@@ -317,10 +320,16 @@ pub(crate) fn decide(
     if !is_expected(statements, run)? {
         return Ok(Decided::Overtaken);
     }
-    let adopted = hand_over(statements, to, there.conflicts)?;
+    let handed_over = hand_over(statements, to, there.conflicts);
     if rehearsal {
-        return Err(Unkept::Rehearsed(adopted));
+        return Err(match handed_over {
+            Ok(adopted) => Unkept::Rehearsed(adopted),
+            // Nothing is frozen, so parts of different moments may have arrived.
+            Err(Unkept::Failed(StoreError::Damaged(_))) => Unkept::Changed,
+            Err(unkept) => unkept,
+        });
     }
+    let adopted = handed_over?;
     // What is not here would be taken away there.
     if adopted.connections != there.connections {
         let why = format!(
@@ -379,7 +388,6 @@ fn sealed(statements: &dyn Statements, id: ConnectionId) -> Result<Sealed, Store
 
 #[cfg(test)]
 mod tests {
-
     use super::*;
 
     #[test]

@@ -293,7 +293,7 @@ mod tests {
         let expected = asks(7, &[&run_bytes, &[2, 0, 7], &made, &member]);
         assert_eq!(of_adoption(adoption::Ask::Arrive(run, parts)), expected);
         let decide = of_adoption(adoption::Ask::Decide(to, run, InTheWay::default(), true));
-        assert_eq!(decide, asks(8, &[&to_bytes, &run_bytes, &[0, 0, 0, 1]]));
+        assert_eq!(decide, asks(8, &[&to_bytes, &run_bytes, &[0, 0, 0, 0, 1]]));
 
         let told = |outcome: Result<DeleteOutcome, StoreError>| encode(&outcome);
         assert_eq!(told(Err(StoreError::Busy("b".into()))), [VERSION, 1, 0, 1, b'b']);

@@ -761,12 +761,30 @@ async fn more_than_one_transaction_is_sure_to_take_is_refused() {
     assert_eq!(ended, Ended::Adopted(3, 2 + more, left_out));
     let one = sealed(&ring(), &anonymous(), 30, "one too many");
     scene.store.create(&anonymous(), one).await.unwrap();
-    let Ended::Refused(why) = scene.adopt("acme", "ann", false).await else {
-        panic!("adopted")
-    };
-    assert!(why.contains("more than 20000 connections, attachments"), "{why}");
+    is_refused_before_anything_is_copied(&scene).await;
     scene.store.delete(&anonymous(), name("one too many")).await.unwrap();
-    assert_eq!(scene.arrived(), 0);
+    assert_eq!(scene.adopt("acme", "ann", true).await, ended);
+
+    // A few, of 256 MiB and a byte.
+    let scene = Scene::furnished().await;
+    let bytes = limits::ADOPTED_APART_BYTES + 1;
+    let long = format!("UPDATE connection SET sealed = zeroblob({bytes}) WHERE name = 'b'");
+    scene.line.execute(&anonymous().tenant, &long);
+    is_refused_before_anything_is_copied(&scene).await;
+}
+
+async fn is_refused_before_anything_is_copied(scene: &Scene) {
+    for rehearsal in [true, false] {
+        let way = scene.way();
+        let Ended::Refused(why) = adopt(&scene.home(&way, Some("acme")), "acme", "ann", rehearsal).await else {
+            panic!("adopted")
+        };
+        assert!(why.contains("more than 20000 connections, attachments"), "{why}");
+        assert!(why.contains("more than 256 MiB of sealed"), "{why}");
+        // To begin, to expect, to ask how much there is, to forget and to thaw.
+        assert_eq!(way.0.asks.get(), 5, "rehearsal: {rehearsal}");
+    }
+    assert!(!scene.is_frozen());
 }
 
 /// Whoever lost their room gets no other one, into which only a part of it would come.
@@ -881,8 +899,8 @@ async fn an_adoption_of_less_than_there_is_is_none() {
     let scene = Scene::furnished().await;
     let before = scene.both().await;
     let way = scene.way();
-    // To freeze, to expect, three for the counter, workspaces and connections, each to be read and to arrive.
-    way.0.happens.set(Some((Happens::Late, 10)));
+    // What stands in the way, asked again once all has arrived.
+    way.0.happens.set(Some((Happens::Late, 11)));
     let home = scene.home(&way, Some("acme"));
     let mut held_up = pin!(adopt(&home, "acme", "ann", false));
     while !way.0.waits.get() {
@@ -898,6 +916,32 @@ async fn an_adoption_of_less_than_there_is_is_none() {
     assert_eq!(held_up.await, Ended::Failed(500));
     assert_eq!(scene.both().await, before);
     assert_eq!(scene.adopt("acme", "ann", false).await, ALL);
+}
+
+/// Workspaces are copied before connections, and a rehearsal freezes neither.
+#[tokio::test]
+async fn a_rehearsal_beside_which_something_changes_is_over_and_keeps_nothing() {
+    let scene = Scene::furnished().await;
+    let anonymous = anonymous();
+    let way = scene.way();
+    // The connections are to be read next.
+    way.0.happens.set(Some((Happens::Late, 9)));
+    let home = scene.home(&way, Some("acme"));
+    let mut held_up = pin!(adopt(&home, "acme", "ann", true));
+    while !way.0.waits.get() {
+        assert!(held_up.as_mut().now_or_never().is_none());
+    }
+    let new = make_workspace(&scene.store, &anonymous, "new").await;
+    let id = sealed(&ring(), &anonymous, 3, "c").id;
+    let attached = scene.store.attach(&anonymous, attach(id, new, 40)).await;
+    assert!(matches!(attached, Ok(AttachOutcome::Attached(..))));
+    way.0.open.set(true);
+    let Ended::Refused(why) = held_up.await else {
+        panic!("the connection's workspace had not arrived")
+    };
+    assert!(why.contains("something changed beside a rehearsal"), "{why}");
+    assert_eq!((scene.arrived(), scene.held("acme").await), (0, vec![OWN.to_owned()]));
+    assert_eq!(scene.adopt("acme", "ann", false).await, Ended::Adopted(3, 3, 0));
 }
 
 #[tokio::test]
@@ -1110,7 +1154,7 @@ async fn what_has_arrived_and_is_not_handed_over_counts_under_the_key_that_seale
         if counted().await == under(4, 4) {
             break;
         }
-        assert!(at < 10, "nothing arrives");
+        assert!(at < 20, "nothing arrives");
     }
     assert_eq!(scene.adopt("acme", "ann", false).await, ALL);
     scene.line.pass(2 * i64::from(AGE) * SECOND).await;

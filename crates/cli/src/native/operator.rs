@@ -25,8 +25,9 @@ const PATIENCE: Duration = Duration::from_mins(2);
 /// From the first time to the second one; it doubles from then on, up to the longest.
 const PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
-/// Characters of what a server says that are passed on.
-const SAID: usize = 1_000;
+/// Characters of what a server says that are passed on: more than the longest of Patchbay's, which names what is in an
+/// adoption's way.
+const SAID: usize = 20_000;
 
 /// Says how many records each key seals.
 ///

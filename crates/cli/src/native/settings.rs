@@ -149,7 +149,7 @@ pub struct NewToken {
     /// Their tenant, which sees nothing of another: 1 to 128 bytes.
     #[arg(long, required_unless_present = "operator", value_parser = |tenant: &str| Tenant::new(tenant))]
     pub tenant: Option<Tenant>,
-    /// Make them an operator instead, who rotates keys over all tenants and may do nothing else.
+    /// Make them an operator instead, who rotates keys over all tenants, may have a Worker adopt, and may do nothing else.
     #[arg(long, conflicts_with_all = ["tenant", "email", "admin"])]
     pub operator: bool,
     /// The e-mail address that workspaces may know them by.

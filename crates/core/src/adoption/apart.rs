@@ -50,7 +50,7 @@ pub enum Ask {
     /// There: for what is given away, after this place: at most so many parts, and no more than
     /// [`RESEALED_BYTES`](crate::limits::RESEALED_BYTES), but one where it alone has more. Told [`Told::Parts`].
     Leaving(Option<Place>, u16),
-    /// There: for what is in the way, to another tenant or not, and how many connections there are. Told
+    /// There: for what is in the way, to another tenant or not, and how much there is. Told
     /// [`Told::InTheWay`], with nothing where this run has no freeze; a rehearsal needs none.
     Conflicts(Option<Run>, bool),
     /// There: to take away some of what was adopted, and to end the freeze with the last of it. Told [`Told::Yes`] where
@@ -106,6 +106,8 @@ pub struct InTheWay {
     pub conflicts: Conflicts,
     /// Connections.
     pub connections: u64,
+    /// Whether there is more than one transaction is sure to take.
+    pub too_much: bool,
 }
 
 /// What became of an adoption.
@@ -115,7 +117,7 @@ pub enum Decided {
     Adopted(Adopted),
     /// Nothing is: it cannot be, for this reason.
     Refused(String),
-    /// Nothing is: another run came between.
+    /// Nothing is: another run came between, or this one was decided before; or what it rehearses has changed beside it.
     Overtaken,
 }
 

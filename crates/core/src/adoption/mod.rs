@@ -77,6 +77,14 @@ pub enum Refusal {
     /// The tenant has, or is not to have, some of it.
     #[error("{0}")]
     Conflicts(Conflicts),
+    /// There is more than one transaction is sure to take.
+    #[error(
+        "there are more than {most} connections, attachments, workspaces and members, or more than {mib} MiB of sealed \
+         details",
+        most = limits::ADOPTED_APART,
+        mib = limits::ADOPTED_APART_BYTES >> 20
+    )]
+    TooMuch,
     /// A connection's details do not open, so that they cannot be sealed for another owner.
     #[error(
         "connection {id}: {error}; put a key that is missing back into the ring, and delete what is \
@@ -129,9 +137,6 @@ pub enum Conflict {
         /// The workspace.
         workspace: WorkspaceId,
     },
-    /// There is more than one transaction is sure to take.
-    #[error("there are more than {most} connections, attachments, workspaces and members", most = limits::ADOPTED_APART)]
-    TooMuch,
     /// A member of the workspaces would be in too many.
     #[error("{0} would be in more than {most} workspaces", most = limits::WORKSPACES_PER_PERSON)]
     Crowded(Subject),

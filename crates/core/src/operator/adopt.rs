@@ -19,7 +19,8 @@ const NOT_LET: &str =
     "`tenant` must be the one that PATCHBAY_ADOPT_TENANT names: whoever deploys the server says so first.";
 const STILL_OFF: &str = "Turn authentication on first: without it all that comes is `anonymous`'s again.";
 const DECIDED: &str = "It is adopted already, and cannot be given up: run it again until it ends.";
-const OVERTAKEN: &str = "Nothing was adopted: another run of it came between. Begin again, without a `cursor`.";
+const OVERTAKEN: &str = "Nothing was adopted by this run, which is over: another came between, or its answer was lost, or \
+                         something changed beside a rehearsal. Begin again, without a `cursor`.";
 
 /// What a call of `admin/adopt` says.
 pub(crate) struct Adopt {
@@ -210,6 +211,8 @@ enum State {
     /// What another run left is dropped before it is given up.
     GiveUp(Run),
     Expect(Run),
+    /// Whether there is too much, before anything is copied.
+    Room(Run),
     Leaving(Run),
     /// The next place.
     Arrive(Run, Option<Place>),
@@ -225,7 +228,9 @@ impl State {
     /// The run that is to be given up where this cannot be done.
     fn undecided(&self) -> Option<Run> {
         match self {
-            Self::Leaving(run) | Self::Arrive(run, _) | Self::Conflicts(run) | Self::Decide(run) => Some(*run),
+            Self::Room(run) | Self::Leaving(run) | Self::Arrive(run, _) | Self::Conflicts(run) | Self::Decide(run) => {
+                Some(*run)
+            }
             _ => None,
         }
     }
@@ -271,14 +276,21 @@ impl<'a, H: Host> Adoption<'a, H> {
     fn go(&self, stage: Stage) -> Next<'a> {
         match stage {
             Stage::Expect(run) => self.expect(run, State::Expect(run)),
-            Stage::Copy(run, after) => self.ask_from(Ask::Leaving(after, limits::RESEALED), State::Leaving(run)),
-            Stage::Decide(run) => {
-                let frozen = (!self.is_rehearsal()).then_some(run);
-                let crosses = self.from.tenant != self.to.tenant;
-                self.ask_from(Ask::Conflicts(frozen, crosses), State::Conflicts(run))
-            }
+            Stage::Copy(run, None) => self.conflicts(run, State::Room(run)),
+            Stage::Copy(run, after) => self.leaving(run, after),
+            Stage::Decide(run) => self.conflicts(run, State::Conflicts(run)),
             Stage::Leave(run) => self.ask_from(Ask::Leave(run), State::Leave(run)),
         }
+    }
+
+    fn conflicts(&self, run: Run, state: State) -> Next<'a> {
+        let frozen = (!self.is_rehearsal()).then_some(run);
+        let crosses = self.from.tenant != self.to.tenant;
+        self.ask_from(Ask::Conflicts(frozen, crosses), state)
+    }
+
+    fn leaving(&self, run: Run, after: Option<Place>) -> Next<'a> {
+        self.ask_from(Ask::Leaving(after, limits::RESEALED), State::Leaving(run))
     }
 
     fn expect(&self, run: Run, state: State) -> Next<'a> {
@@ -332,6 +344,10 @@ impl<'a, H: Host> Adoption<'a, H> {
             }
 
             (State::Expect(run), Told::Adopted(None)) => Next::Pause(Stage::Copy(run, None)),
+            (State::Room(run) | State::Conflicts(run), Told::InTheWay(Some(there))) if there.too_much => {
+                self.give_up(run, Some(refused(&Refusal::TooMuch)))
+            }
+            (State::Room(run), Told::InTheWay(Some(_))) => self.leaving(run, None),
             (State::Leaving(run), Told::Parts(Step { found, next })) => match self.sealed(found) {
                 Ok(parts) => self.ask_to(Ask::Arrive(run, parts), State::Arrive(run, next)),
                 Err(refusal) => self.give_up(run, Some(refused(&refusal))),
@@ -347,7 +363,7 @@ impl<'a, H: Host> Adoption<'a, H> {
 
             // Which may be since it is decided, and the answer was not heard.
             (State::Arrive(run, _), Told::Yes(false))
-            | (State::Conflicts(run), Told::InTheWay(None))
+            | (State::Room(run) | State::Conflicts(run), Told::InTheWay(None))
             | (State::Decide(run), Told::Decided(Decided::Overtaken)) => {
                 self.give_up(run, Some(Problem::conflict(OVERTAKEN)))
             }

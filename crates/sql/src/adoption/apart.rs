@@ -3,7 +3,6 @@
 
 use std::ops::ControlFlow;
 
-use patchbay_core::adoption::Conflict;
 use patchbay_core::adoption::apart::{InTheWay, Part};
 use patchbay_core::limits;
 use patchbay_core::model::{AttachmentId, Caller, Record, Workspace};
@@ -22,8 +21,8 @@ use crate::statements as sql;
 /// Bytes that a connection's attachments come to at most, as they are sent: an id of at most eight, and one of 16.
 const ATTACHMENTS: usize = limits::WORKSPACES_PER_CONNECTION * (8 + 16);
 
-/// What is in the way where it is: that there is too much; and where it `crosses` from one tenant to another, attachments
-/// of which one side is the subject's and the other is not, which cannot go along. And how many connections there are.
+/// What is in the way where it is: where it `crosses` from one tenant to another, attachments of which one side is the
+/// subject's and the other is not, which cannot go along. And how much there is.
 ///
 /// # Errors
 /// What the database reports.
@@ -33,13 +32,11 @@ pub fn in_the_way(statements: &dyn Statements, from: &Caller, crosses: bool) -> 
     let most = i64::try_from(limits::ADOPTED_APART).unwrap_or(i64::MAX);
     let params = [tenant, anonymous, (most + 1).into()];
     let counts = first(statements, sql::HOW_MUCH, &params, |row| {
-        Ok((int(row, 0)?, int(row, 1)?))
+        Ok([int(row, 0)?, int(row, 1)?, int(row, 2)?])
     })?;
-    let (connections, others) = counts.unwrap_or_default();
+    let [connections, others, bytes] = counts.unwrap_or_default();
     there.connections = connections.unsigned_abs();
-    if connections + others > most {
-        there.conflicts.add(Conflict::TooMuch);
-    }
+    there.too_much = connections + others > most || bytes.unsigned_abs() > limits::ADOPTED_APART_BYTES as u64;
     if crosses {
         statements.query(sql::PARTED, &[tenant, anonymous], &mut |row| {
             there.conflicts.add(parted(row)?);
