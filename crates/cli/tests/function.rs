@@ -15,11 +15,12 @@ use patchbay_testkit::canaries::{Callers, Canaries, Scanner, missed};
 use patchbay_testkit::issuer::{AUDIENCE, By, Issuer, Manner, Published};
 use patchbay_testkit::lambda::{EmptyDynamoDb, Function, Gateway, SecretsManager};
 use patchbay_testkit::sample::caller;
-use patchbay_testkit::{DynamoDbLocal, SystemHost};
+use patchbay_testkit::{DynamoDbLocal, SystemHost, operator};
+use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
-use common::audit;
 use common::dynamodb::dump;
+use common::{audit, done};
 
 const RING: &str = "k1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 /// A ring whose key has the id of [`RING`]'s, and is another.
@@ -317,6 +318,56 @@ async fn an_issuer_that_misbehaves_lets_the_function_start_and_nobody_in_and_the
         let said = fs::read_to_string(&log).unwrap();
         assert!(said.contains(why), "{manner:?}: {said}");
         assert!(home.published.flooded() < 20 * 1024 * 1024);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_rotated_by_an_operators_token_through_the_gateway() {
+    /// Several steps of a rotation, of which each takes 4 MiB.
+    const COUNT: usize = 60;
+    let table = table("rotation");
+    let serve = async |test: &str, ring: &str| {
+        let variables = [
+            ("PATCHBAY_TABLE", &*table),
+            ("PATCHBAY_DYNAMODB_ENDPOINT", DynamoDbLocal::shared().url()),
+            ("PATCHBAY_KEYS", ring),
+            ("PATCHBAY_AUTH", "off"),
+            ("PATCHBAY_OPERATOR_TOKENS", &operator::entry()),
+        ];
+        start(test, &variables).await.0.unwrap()
+    };
+    let event = |operation: &str, body: &Value| {
+        let mut event: Value = serde_json::from_str(&EVENT.replace("connections/list", operation)).unwrap();
+        event["body"] = body.to_string().into();
+        event.to_string()
+    };
+    let details = |number: usize| format!("{number}{}", "x".repeat(200_000));
+    let mut function = serve("rotation-old", RING).await;
+    for number in 0..COUNT {
+        let body = json!({ "name": format!("c{number}"), "type": "K", "details": details(number) });
+        let reply = invoke(&mut function, &event("connections/create", &body)).await;
+        assert!(reply.contains("\"statusCode\":200"), "{reply}");
+    }
+    drop(function);
+
+    let gateway = serve("rotation-both", &format!("{WITHOUT_THE_KEY},{RING}")).await;
+    let gateway = Gateway::start(gateway).await.unwrap();
+    let mut keys = Command::new(binary());
+    keys.args(["keys", "rotate", "--url", &format!("http://{}", gateway.authority())])
+        .env("PATCHBAY_OPERATOR_TOKEN", operator::token().expose_secret());
+    let said = tokio::task::block_in_place(|| done(keys));
+    let [old, new] = [
+        "k1: 0 records".to_owned(),
+        format!("k2: {COUNT} records; it seals what is new"),
+    ];
+    assert!(said.starts_with(&old) && said.contains(&new), "{said}");
+    drop(gateway);
+
+    let mut function = serve("rotation-new", WITHOUT_THE_KEY).await;
+    for number in 0..COUNT {
+        let body = json!({ "name": format!("c{number}") });
+        let reply = invoke(&mut function, &event("connections/get", &body)).await;
+        assert!(reply.contains(&details(number)), "c{number}");
     }
 }
 

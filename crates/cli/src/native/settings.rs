@@ -93,7 +93,8 @@ pub enum KeysCommand {
 #[derive(Debug, Args)]
 pub struct At {
     /// A running server, whatever it keeps everything in, by the operator's token in PATCHBAY_OPERATOR_TOKEN; without it
-    /// the store itself is asked. https://, or http:// of a loopback address.
+    /// the store itself is asked. https://, or http:// of a loopback address. None of PATCHBAY_STORE, PATCHBAY_TABLE and
+    /// PATCHBAY_DYNAMODB_ENDPOINT may be set beside it.
     #[arg(long, value_parser = server, conflicts_with_all = ["store", "table", "endpoint"])]
     pub url: Option<Url>,
     #[command(flatten)]
