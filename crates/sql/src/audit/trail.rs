@@ -20,11 +20,11 @@ const QUEUE: usize = 4096;
 const GROUP: usize = 1024;
 const GROUP_BYTES: usize = 4 * 1024 * 1024;
 /// How long the next group gathers for each record of the last one. Each sync takes processor time of its own, which many
-/// callers want for their requests; this is about what one of those takes, so that a group grows with what the server
-/// does, and what is asked for meanwhile is done while the last group is synced.
-const GATHER_A_RECORD: Duration = Duration::from_micros(12);
+/// callers want for their requests; this is about what one of those takes on a slow machine, so that a group grows with what
+/// the server does, and what is asked for meanwhile is done while the last group is synced.
+const GATHER_A_RECORD: Duration = Duration::from_micros(24);
 /// A wait that is shorter gains nothing: few callers wait for the disk, and for nothing else.
-const GATHER_AT_LEAST: Duration = Duration::from_micros(120);
+const GATHER_AT_LEAST: Duration = Duration::from_micros(240);
 /// What an answer waits at most for others.
 const GATHER_AT_MOST: Duration = Duration::from_millis(1);
 /// How long rows wait, where they could not be appended, until that is tried again without anybody asking.
