@@ -11,17 +11,16 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use common::{Server, done, patchbay, refused, upkeep};
+use common::{Server, done, new_token, patchbay, refused, upkeep};
 
 const ADOPT: [&str; 5] = ["adopt", "--tenant", "acme", "--owner", "ann"];
 
 /// A server that knows one caller; with their token.
 fn serving(data: &Path, arguments: &[&str]) -> (Server, String) {
-    let printed = done(upkeep(data, &[&["tokens", "create"], arguments].concat()));
-    let lines: Vec<_> = printed.lines().collect();
+    let (token, entry) = new_token(upkeep(data, &[&["tokens", "create"], arguments].concat()));
     let mut command = patchbay(data);
-    command.env("PATCHBAY_AUTH", "tokens").env("PATCHBAY_TOKENS", lines[4]);
-    (Server::spawn(command), lines[1].to_owned())
+    command.env("PATCHBAY_AUTH", "tokens").env("PATCHBAY_TOKENS", entry);
+    (Server::spawn(command), token)
 }
 
 /// The status and the body of a call with a token.

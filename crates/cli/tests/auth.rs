@@ -14,16 +14,11 @@ use patchbay_testkit::issuer::Issuer;
 use patchbay_testkit::{Address, Setting, SystemHost, cases_with_issuer, operator_cases, run};
 use tempfile::TempDir;
 
-use common::{Server, done, patchbay, refused, upkeep};
+use common::{Server, new_token, patchbay, refused, upkeep};
 
 /// A new token and its entry.
 fn token(data: &Path, arguments: &[&str]) -> (String, String) {
-    let printed = done(upkeep(data, &[&["tokens", "create"], arguments].concat()));
-    let lines: Vec<_> = printed.lines().collect();
-    let [_, token, _, _, entry] = lines[..] else {
-        panic!("{printed}");
-    };
-    (token.to_owned(), entry.to_owned())
+    new_token(upkeep(data, &[&["tokens", "create"], arguments].concat()))
 }
 
 fn with_tokens(data: &Path, entries: &str) -> Command {

@@ -29,6 +29,24 @@ const OF_ANOTHER_KEY: &str = "k1:BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBA";
 const WITHOUT_THE_KEY: &str = "k2:BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBA";
 const EVENT: &str = include_str!("../../lambda/tests/events/http-api.json");
 
+/// The event of a list.
+fn list() -> Value {
+    serde_json::from_str(EVENT).unwrap()
+}
+
+/// The event of an operation.
+fn event(operation: &str, body: &str) -> Value {
+    let mut event: Value = serde_json::from_str(&EVENT.replace("connections/list", operation)).unwrap();
+    event["body"] = body.into();
+    event
+}
+
+/// The event with a token.
+fn with_token(mut event: Value, token: &str) -> Value {
+    event["headers"]["authorization"] = format!("Bearer {token}").into();
+    event
+}
+
 fn binary() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_patchbay"))
 }
@@ -126,11 +144,7 @@ async fn an_issuers_tokens_make_callers_and_wrong_ones_nobody_and_none_is_in_the
         "{said}"
     );
 
-    let event = |token: &str| {
-        let mut event: Value = serde_json::from_str(EVENT).unwrap();
-        event["headers"]["authorization"] = format!("Bearer {token}").into();
-        event.to_string()
-    };
+    let event = |token: &str| with_token(list(), token).to_string();
     let without = invoke(&mut function, EVENT).await;
     assert!(without.contains("\"statusCode\":401"), "{without}");
     let (good, bad) = (issuer.good(SystemHost.now()), issuer.bad(SystemHost.now()));
@@ -166,12 +180,7 @@ async fn each_call_leaves_one_audit_record_in_the_log_though_nothing_else_is_log
     let (function, log) = start("audit", &variables).await;
     let mut function = function.unwrap();
     let ann = &issuer.good(SystemHost.now())[0].1;
-    let event = |operation: &str, body: &str, token: &str| {
-        let mut event: Value = serde_json::from_str(&EVENT.replace("connections/list", operation)).unwrap();
-        event["headers"]["authorization"] = format!("Bearer {token}").into();
-        event["body"] = body.into();
-        event.to_string()
-    };
+    let event = |operation: &str, body: &str, token: &str| with_token(event(operation, body), token).to_string();
     let mut created = Value::Null;
     for (number, (operation, body, status)) in audit::CALLS.into_iter().enumerate() {
         let reply = invoke(&mut function, &event(operation, &audit::body(body, &created), ann)).await;
@@ -249,9 +258,7 @@ async fn call(function: &mut Function, issuer: &Issuer) -> Value {
 }
 
 async fn call_with(function: &mut Function, token: &str) -> Value {
-    let mut event: Value = serde_json::from_str(EVENT).unwrap();
-    event["headers"]["authorization"] = format!("Bearer {token}").into();
-    serde_json::from_str(&invoke(function, &event.to_string()).await).unwrap()
+    serde_json::from_str(&invoke(function, &with_token(list(), token).to_string()).await).unwrap()
 }
 
 #[tokio::test]
@@ -336,11 +343,7 @@ async fn keys_are_rotated_by_an_operators_token_through_the_gateway() {
         ];
         start(test, &variables).await.0.unwrap()
     };
-    let event = |operation: &str, body: &Value| {
-        let mut event: Value = serde_json::from_str(&EVENT.replace("connections/list", operation)).unwrap();
-        event["body"] = body.to_string().into();
-        event.to_string()
-    };
+    let event = |operation: &str, body: &Value| event(operation, &body.to_string()).to_string();
     let details = |number: usize| format!("{number}{}", "x".repeat(200_000));
     let mut function = serve("rotation-old", RING).await;
     for number in 0..COUNT {
@@ -555,8 +558,7 @@ fn events_that_are_none(token: &str, canaries: &mut Canaries) -> Vec<String> {
         ("a context that is none", "/requestContext", &|s| json!(s)),
         ("an event that is a text", "", &|s| json!(s)),
     ];
-    let mut event: Value = serde_json::from_str(EVENT).unwrap();
-    event["headers"]["authorization"] = format!("Bearer {token}").into();
+    let mut event = with_token(list(), token);
     event["isBase64Encoded"] = true.into();
     let mut events = Vec::from(wrong.map(|(what, place, write)| {
         let mut event = event.clone();

@@ -25,7 +25,7 @@ use patchbay_testkit::SystemHost;
 use patchbay_testkit::sample::{caller, name};
 use tempfile::TempDir;
 
-use common::{Server, done, patchbay, refused, started, upkeep};
+use common::{Server, done, new_token, patchbay, refused, started, upkeep};
 
 const OLD: &str = "old:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 const NEW: &str = "new:BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB";
@@ -292,7 +292,7 @@ fn records_that_name_no_key_are_counted_apart_and_fail_the_rotation() {
     );
     assert_eq!(status(data), rotated);
 
-    let (token, of_operator) = new_token(data, &["--operator"]);
+    let (token, of_operator) = roots_token(data, &["--operator"]);
     let mut command = patchbay(data);
     command.env("PATCHBAY_OPERATOR_TOKENS", of_operator);
     let server = Server::spawn(command);
@@ -310,14 +310,9 @@ fn records_that_name_no_key_are_counted_apart_and_fail_the_rotation() {
     );
 }
 
-/// A new token and its entry.
-fn new_token(data: &Path, of: &[&str]) -> (String, String) {
-    let printed = done(upkeep(data, &[&["tokens", "create", "--subject", "root"], of].concat()));
-    let lines: Vec<_> = printed.lines().collect();
-    let [_, token, _, _, entry] = lines[..] else {
-        panic!("{printed}");
-    };
-    (token.to_owned(), entry.to_owned())
+/// A new token of root's, and its entry.
+fn roots_token(data: &Path, of: &[&str]) -> (String, String) {
+    new_token(upkeep(data, &[&["tokens", "create", "--subject", "root"], of].concat()))
 }
 
 /// `keys …` by an operator with this token, from where there is no data folder.
@@ -331,8 +326,8 @@ fn operate(what: &str, url: &str, token: &str) -> Command {
 fn an_operator_rotates_while_the_server_runs_and_nobody_else_does() {
     let folder = TempDir::new().unwrap();
     let data = folder.path();
-    let (token, of_operator) = new_token(data, &["--operator"]);
-    let (admins, of_admin) = new_token(data, &["--tenant", "default", "--admin"]);
+    let (token, of_operator) = roots_token(data, &["--operator"]);
+    let (admins, of_admin) = roots_token(data, &["--tenant", "default", "--admin"]);
     let token = token.as_str();
     set_keys(data, &[OLD]);
     let server = Server::start(data);
@@ -425,7 +420,7 @@ fn an_operator_believes_a_server_by_the_systems_root_certificates() {
     let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
     fs::write(&cert, made.cert.pem()).unwrap();
     fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-    let (token, entry) = new_token(folder.path(), &["--operator"]);
+    let (token, entry) = roots_token(folder.path(), &["--operator"]);
     let data = folder.path().join("data");
     let mut command = patchbay(&data);
     command.arg("--tls-cert").arg(&cert).arg("--tls-key").arg(&key);

@@ -12,7 +12,7 @@ mod house;
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -893,6 +893,13 @@ async fn who_is_expected_no_more_never_is_again_and_what_has_ended_does_not_free
     assert_eq!(scene.adopt("acme", "ann", false).await, ALL);
 }
 
+/// Lets an adoption go on until its request waits at the gate.
+fn until_it_waits(way: &Way, mut adoption: Pin<&mut impl Future<Output = Ended>>) {
+    while !way.0.waits.get() {
+        assert!(adoption.as_mut().now_or_never().is_none());
+    }
+}
+
 /// What has arrived is counted before what was left behind is taken away.
 #[tokio::test]
 async fn an_adoption_of_less_than_there_is_is_none() {
@@ -903,9 +910,7 @@ async fn an_adoption_of_less_than_there_is_is_none() {
     way.0.happens.set(Some((Happens::Late, 11)));
     let home = scene.home(&way, Some("acme"));
     let mut held_up = pin!(adopt(&home, "acme", "ann", false));
-    while !way.0.waits.get() {
-        assert!(held_up.as_mut().now_or_never().is_none());
-    }
+    until_it_waits(&way, held_up.as_mut());
     let lost = scene.arrived();
     scene.line.execute(
         &admin("acme").tenant,
@@ -928,9 +933,7 @@ async fn a_rehearsal_beside_which_something_changes_is_over_and_keeps_nothing() 
     way.0.happens.set(Some((Happens::Late, 9)));
     let home = scene.home(&way, Some("acme"));
     let mut held_up = pin!(adopt(&home, "acme", "ann", true));
-    while !way.0.waits.get() {
-        assert!(held_up.as_mut().now_or_never().is_none());
-    }
+    until_it_waits(&way, held_up.as_mut());
     let new = make_workspace(&scene.store, &anonymous, "new").await;
     let id = sealed(&ring(), &anonymous, 3, "c").id;
     let attached = scene.store.attach(&anonymous, attach(id, new, 40)).await;

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::{Map, Value, json};
 
-use super::{Server, done};
+use super::{Server, new_token};
 
 /// Calls of ann's, of the tenant acme, where there is nothing yet, and how they are answered; `ID` stands for the id with
 /// which the first is answered. The last one comes to no operation.
@@ -78,11 +78,7 @@ pub fn expected(created: &Value, request_id: &str, address: &str) -> Vec<Value> 
 /// Has a server know ann, for whom `create` makes a token. Gives what a request of hers is.
 pub fn knows_ann(serve: &mut Command, mut create: Command) -> impl Fn(&str, &str) -> String + use<> {
     create.args(["--tenant", "acme", "--subject", "ann"]);
-    let printed = done(create);
-    let lines: Vec<_> = printed.lines().collect();
-    let [_, token, _, _, entry] = lines[..] else {
-        panic!("{printed}");
-    };
+    let (token, entry) = new_token(create);
     serve.env("PATCHBAY_AUTH", "tokens").env("PATCHBAY_TOKENS", entry);
     let head = format!("host: localhost\r\nconnection: close\r\nauthorization: Bearer {token}\r\nx-request-id: r1\r\n");
     move |operation, body| {

@@ -132,3 +132,13 @@ pub fn done(mut command: Command) -> String {
     assert!(output.status.success(), "{error}");
     String::from_utf8(output.stdout).unwrap()
 }
+
+/// The token that a `tokens create` makes, and its entry.
+pub fn new_token(create: Command) -> (String, String) {
+    let printed = done(create);
+    let lines: Vec<_> = printed.lines().collect();
+    let [_, token, _, _, entry] = lines[..] else {
+        panic!("{printed}");
+    };
+    (token.to_owned(), entry.to_owned())
+}
